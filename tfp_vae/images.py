@@ -1,0 +1,149 @@
+"""Images from files and arrays, and pictures of many images. Imports no Keras.
+
+An image is [H, W, C], C = 1 (grey) or 3 (red, green, blue), uint8 0..255 or float32 0..1.
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+MAX_FILE_PIXELS = 100_000_000  # a larger image is taken for a decompression bomb
+SHOWN_SIDE = 48  # pixels: smaller images are enlarged by a whole factor in pictures
+ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+ORIENTATION_TAG = 0x0112
+
+
+class ImageError(ValueError):
+    """An image or array that cannot be used; the message is one line that names it."""
+
+
+def find_files(folder):
+    """Every PNG and JPEG file below `folder`, sorted by name.
+
+    Raises:
+      ImageError: there is none.
+    """
+    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = [path for path in found if path.is_file()]
+    if not found:
+        raise ImageError(f"{folder}: no {', '.join(SUFFIXES)} file in it")
+    return found
+
+
+def _open(path):
+    try:
+        image = Image.open(path)
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
+        raise ImageError(f"{path}: not a PNG or JPEG image that can be read ({error})") from error
+    if image.width * image.height > MAX_FILE_PIXELS:
+        raise ImageError(f"{path}: {image.width} x {image.height} pixels: more than 100 million")
+    return image
+
+
+def file_shape(path):
+    """(H, W, C) of an image file, from its header alone."""
+    with _open(path) as image:
+        height, width = image.height, image.width
+        if image.getexif().get(ORIENTATION_TAG) in ROTATED:
+            height, width = width, height
+        grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
+        return height, width, 1 if grey else 3
+
+
+def read_file(path, channels):
+    """An image file, upright, as uint8 [H, W, channels]; transparency is dropped.
+
+    Raises:
+      ImageError: the file is damaged, or no PNG or JPEG.
+    """
+    with _open(path) as image:
+        try:
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I"):  # 16 bits a pixel
+                image = Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
+            pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ImageError(f"{path}: damaged ({error})") from error
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def read_arrays(path):
+    """The arrays of a `.npz`, or of a `.npy` under the name "train".
+
+    Raises:
+      ImageError: not such a file, or one that holds pickled objects.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"train": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is empty"
+        raise ImageError(f"{path}: not a .npy or .npz of plain arrays ({reason})") from error
+
+
+def checked(array, name):
+    """`array` as images, uint8 or float32 [N, H, W, C].
+
+    Raises:
+      ImageError: another rank, type or range, NaN, or no image.
+    """
+    if array.ndim == 3:
+        array = array[..., np.newaxis]
+    if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
+        raise ImageError(
+            f"{name}: shape {array.shape}: expected [N,H,W], [N,H,W,1] or [N,H,W,3], none empty"
+        )
+    if array.dtype == np.uint8:
+        if array.max() == 1:
+            raise ImageError(f"{name}: uint8 of 0 and 1 only: expected 0..255, or floats 0..1")
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ImageError(f"{name}: {array.dtype} pixels: expected uint8 0..255 or float 0..1")
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 1):  # NaN too
+        raise ImageError(f"{name}: float pixels from {low:g} to {high:g}: expected 0..1, no NaN")
+    return array.astype(np.float32)
+
+
+def to_float(images):
+    """Images as float32 in [0, 1]; a tensor in, a tensor out, of the same shape."""
+    if images.dtype == tf.uint8:
+        return tf.cast(images, tf.float32) / 255.0
+    return tf.cast(images, tf.float32)
+
+
+def resize(images, side):
+    """The middle square of `images` [..., H, W, C] at `side` x `side`; the dtype stays."""
+    height, width = tf.shape(images)[-3], tf.shape(images)[-2]
+    square = tf.minimum(height, width)
+    top, left = (height - square) // 2, (width - square) // 2
+    images = tf.image.crop_to_bounding_box(images, top, left, square, square)
+    resized = tf.image.resize(to_float(images), (side, side), antialias=True)
+    resized = tf.clip_by_value(resized, 0.0, 1.0)
+    return tf.cast(tf.round(resized * 255.0), tf.uint8) if images.dtype == tf.uint8 else resized
+
+
+def grid(images, columns):
+    """`images` [N, H, W, C], in rows of `columns`, as one uint8 image with grey lines between."""
+    images = np.clip(np.asarray(images, np.float32), 0, 1)
+    factor = -(-SHOWN_SIDE // max(images.shape[1:3]))
+    images = np.rint(images * 255).astype(np.uint8).repeat(factor, axis=1).repeat(factor, axis=2)
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    canvas = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, channels), 128, np.uint8)
+    for index, image in enumerate(images):
+        top, left = index // columns * (height + 1) + 1, index % columns * (width + 1) + 1
+        canvas[top : top + height, left : left + width] = image
+    return canvas
+
+
+def write_png(path, image):
+    """Writes one uint8 image [H, W, C]."""
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)

@@ -1,0 +1,49 @@
+"""p(z): priors over the latents, and how a prior is written to a config."""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfd = tfp.distributions
+
+
+def standard_normal(latent_size):
+    """N(0, I) over `latent_size` latents."""
+    zeros = np.zeros(latent_size, np.float32)
+    return tfd.Independent(tfd.Normal(loc=zeros, scale=1.0), reinterpreted_batch_ndims=1)
+
+
+PRIORS = {"standard_normal": standard_normal}
+
+
+def serialize(value):
+    """A TFP distribution as plain values: its public class name and its parameters, recursively.
+
+    Raises:
+      ValueError: a parameter that is not a number, an array, a name or a distribution.
+    """
+    if isinstance(value, tfd.Distribution):
+        name = type(value).__name__
+        if getattr(tfd, name, None) is not type(value):
+            raise ValueError(f"prior {name}: only the classes of tfp.distributions can be saved")
+        parameters = {key: serialize(item) for key, item in value.parameters.items()}
+        return {"distribution": name, "parameters": parameters}
+    if isinstance(value, tf.Tensor | tf.Variable | np.ndarray | np.generic):
+        array = np.asarray(value)
+        return {"array": array.tolist(), "dtype": array.dtype.name}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(f"prior parameter {value!r}: expected a number, an array or a distribution")
+
+
+def deserialize(config):
+    """The distribution (or value) that `serialize` wrote; only `tfp.distributions` are made."""
+    if not isinstance(config, dict):
+        return config
+    if "array" in config:
+        return np.asarray(config["array"], config["dtype"])
+    distribution = getattr(tfd, config["distribution"], None)
+    if not (isinstance(distribution, type) and issubclass(distribution, tfd.Distribution)):
+        raise ValueError(f"{config['distribution']!r} is not a class of tfp.distributions")
+    parameters = {key: deserialize(item) for key, item in config["parameters"].items()}
+    return distribution(**parameters)

@@ -1,0 +1,1 @@
+"""Training, evaluating and benchmarking the models of `tfp_vae` from the command line."""
