@@ -2,6 +2,8 @@
 
 import sys
 
+__version__ = "0.1.0"
+
 # While `python -m tfp_vae` looks for its __main__, argv[0] is "-m": its --help must not wait for
 # TensorFlow. Every other import registers the classes with Keras, so that saved models load.
 if sys.argv[:1] != ["-m"]:
@@ -9,6 +11,7 @@ if sys.argv[:1] != ["-m"]:
 
     import_tensorflow()
 
+    from tfp_vae.export import export
     from tfp_vae.likelihoods import (
         IndependentBernoulli,
         IndependentContinuousBernoulli,
@@ -28,5 +31,6 @@ __all__ = [
     "KLDivergenceRegularizer",
     "MultivariateNormalTriL",
     "build_vae",
+    "export",
     "negative_log_likelihood",
 ]

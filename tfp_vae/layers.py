@@ -90,3 +90,23 @@ class DistributionLayer(tfpl.DistributionLambda):
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def distribution_fn(model):
+    """`model`, which ends in a `DistributionLayer`, as a function to its distribution.
+
+    Calling the model itself also turns the distribution into a tensor, which may be a random draw;
+    this does not.
+
+    Raises:
+      ValueError: the model ends in another layer.
+    """
+    layer = model.layers[-1]
+    if not isinstance(layer, DistributionLayer):
+        raise ValueError(f"{model.name} ends in {type(layer).__name__}: expected a tfp_vae layer")
+    params_of = tf_keras.Model(model.inputs, layer.input)
+
+    def distribution(inputs):
+        return layer.make_distribution(tf.cast(params_of(inputs, training=False), tf.float32))
+
+    return distribution

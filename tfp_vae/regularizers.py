@@ -42,12 +42,17 @@ class KLDivergenceRegularizer(tfpl.KLDivergenceRegularizer):
             distribution_b, use_exact_kl, test_points_reduce_axis, test_points_fn, weight
         )
 
-    def divergence(self, distribution_a):
-        """KL(q || p) of each image, in nats, without the weight: [B]."""
+    def divergence(self, distribution_a, test_points=None):
+        """KL(q || p) of each image, in nats, without the weight: [B].
+
+        Args:
+          distribution_a: q, a `tfd.Distribution` over [B, D].
+          test_points: draws from q for the Monte Carlo form; None is `test_points_fn(q)`.
+        """
         prior = self.distribution_b() if callable(self.distribution_b) else self.distribution_b
         if self.use_exact_kl:
             return tfd.kl_divergence(_as_multivariate(distribution_a), _as_multivariate(prior))
-        z = self.test_points_fn(distribution_a)
+        z = self.test_points_fn(distribution_a) if test_points is None else test_points
         log_ratio = distribution_a.log_prob(z) - prior.log_prob(z)
         return tf.reduce_mean(log_ratio, axis=self.test_points_reduce_axis)
 

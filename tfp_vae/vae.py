@@ -105,11 +105,16 @@ class VAE(tf_keras.Model):
             validation_data = (validation_data,)
         return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
 
-    def divergence(self, posterior):
-        """KL(q(z|x) || p(z)) of each image as the loss counts it, without beta: [B], nats."""
+    def divergence(self, posterior, latents=None):
+        """KL(q(z|x) || p(z)) of each image as the loss counts it, without beta: [B], nats.
+
+        Args:
+          posterior: q(z|x), as `encoder` returns it.
+          latents: draws from it [B, D], where the KL is a Monte Carlo one; None is the layer's own.
+        """
         if self._regularizer is None:
             return tf.zeros(posterior.batch_shape_tensor())
-        return self._regularizer.divergence(posterior)
+        return self._regularizer.divergence(posterior, latents)
 
     def _forward(self, data, training):
         """One pass over `data`; updates the metrics and returns the loss, a scalar."""

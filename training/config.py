@@ -35,6 +35,10 @@ Integers = Annotated[
 ]
 
 
+class TrainingError(RuntimeError):
+    """Training failed; the message is one line that says what and where."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """The settings of one run; each field is a flag, `likelihood_scale` is `--likelihood-scale`."""
@@ -162,4 +166,7 @@ def run_command(command, name, argv=None):
     except (cyclopts.CycloptsError, InputError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
+    except TrainingError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
