@@ -31,6 +31,8 @@ def serialize(value):
     if isinstance(value, tf.Tensor | tf.Variable | np.ndarray | np.generic):
         array = np.asarray(value)
         return {"array": array.tolist(), "dtype": array.dtype.name}
+    if isinstance(value, list | tuple):
+        return [serialize(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(f"prior parameter {value!r}: expected a number, an array or a distribution")
@@ -38,6 +40,8 @@ def serialize(value):
 
 def deserialize(config):
     """The distribution (or value) that `serialize` wrote; only `tfp.distributions` are made."""
+    if isinstance(config, list | tuple):
+        return [deserialize(item) for item in config]
     if not isinstance(config, dict):
         return config
     if "array" in config:

@@ -29,6 +29,15 @@ class Picture(tf_keras.callbacks.Callback):
         self.directory = Path(directory)
         self.every = every
         self.log_dir = log_dir
+        self._writer = None
+
+    def on_train_begin(self, logs=None):
+        if self.log_dir is not None:
+            self._writer = tf.summary.create_file_writer(str(self.log_dir))
+
+    def on_train_end(self, logs=None):
+        if self._writer is not None:
+            self._writer.close()
 
     def on_epoch_end(self, epoch, logs=None):
         number = epoch + 1
@@ -37,11 +46,9 @@ class Picture(tf_keras.callbacks.Callback):
         picture = self.draw()
         self.directory.mkdir(parents=True, exist_ok=True)
         write_png(self.directory / f"epoch-{number:04d}.png", picture)
-        if self.log_dir is not None:
-            writer = tf.summary.create_file_writer(str(self.log_dir), filename_suffix=".pictures")
-            with writer.as_default():
+        if self._writer is not None:
+            with self._writer.as_default():
                 tf.summary.image(self.directory.name, picture[np.newaxis], step=number)
-            writer.close()
 
     def decode(self, latents):
         """The mean of p(x|z) at `latents` [N, D]: [N, H, W, C]."""
@@ -110,10 +117,15 @@ class KLWarmup(tf_keras.callbacks.Callback):
 
     It moves the weight of every `tfp_vae.KLDivergenceRegularizer` in the model, step by step where
     the number of steps in an epoch is known, otherwise epoch by epoch.
+
+    Raises:
+      ValueError: no epochs.
     """
 
     def __init__(self, epochs, beta=1.0):
         super().__init__()
+        if epochs <= 0:
+            raise ValueError(f"epochs {epochs}: expected at least 1; without it there is no warm-up")
         self.epochs = epochs
         self.beta = beta
         self._epoch = 0
@@ -129,7 +141,7 @@ class KLWarmup(tf_keras.callbacks.Callback):
     def _move(self, epochs_done):
         for part in self.model.submodules:
             if isinstance(part, KLDivergenceRegularizer):
-                part.weight.assign(self.beta * min(1.0, epochs_done / max(self.epochs, 1)))
+                part.weight.assign(self.beta * min(1.0, epochs_done / self.epochs))
 
 
 class StopOnNonFinite(tf_keras.callbacks.Callback):

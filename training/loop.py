@@ -86,7 +86,7 @@ def train(vae, splits, validation, config, run):
         initial_epoch=done // steps,
         steps_per_epoch=steps,
         callbacks=[
-            *([callbacks.KLWarmup(config.kl_warmup_epochs, config.beta)] * bool(vae.kl_weight)),
+            *_warmup(config),
             guard,
             best_weights,
             keras.CSVLogger(str(history), append=run.resumed),
@@ -101,10 +101,15 @@ def train(vae, splits, validation, config, run):
     vae.load_weights(best).expect_partial()
 
 
+def _warmup(config):
+    if config.kl_warmup_epochs:
+        yield callbacks.KLWarmup(config.kl_warmup_epochs, config.beta)
+
+
 def _pictures(validation, config, run):
     """The callbacks that draw samples, reconstructions and, for two latents, the manifold."""
     images = next(iter(validation)).numpy()[:RECONSTRUCTIONS]
-    often = {"every": -(-config.epochs // PICTURES), "log_dir": str(run.path / "logs" / "pictures")}
+    often = {"every": -(-config.epochs // PICTURES), "log_dir": run.path / "logs"}
     yield callbacks.SampleGrid(run.path / "samples", seed=config.seed, **often)
     yield callbacks.ReconstructionGrid(images, run.path / "reconstructions", **often)
     if config.latent_size == MANIFOLD_LATENTS:

@@ -1,0 +1,35 @@
+"""What several test files share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tfp_vae  # noqa: F401  (first, so that TensorFlow starts quietly)
+
+MNIST = Path(__file__).parents[1].parent / "shared" / "tensorflow_datasets"
+
+
+def pytest_collection_modifyitems(items):
+    absent = pytest.mark.skip(reason=f"the real MNIST is not in {MNIST}")
+    for item in items:
+        if "mnist" in item.keywords and not MNIST.is_dir():
+            item.add_marker(absent)
+
+
+@pytest.fixture
+def mnist_dir():
+    return str(MNIST)
+
+
+@pytest.fixture(scope="session")
+def grey_images():
+    """130 random images [130, 8, 9, 1], float32 in [0, 1]."""
+    return np.random.default_rng(0).random((130, 8, 9, 1)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def clean_environment():
+    """The environment of a command that is run as a user would: no TensorFlow settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
