@@ -2,6 +2,8 @@
 
 import itertools
 
+import numpy as np
+
 import tfp_vae
 from tfp_vae.likelihoods import LIKELIHOODS
 from tfp_vae.networks import NETWORKS
@@ -28,6 +30,19 @@ def name_of(options):
 
 def small_vae(image_shape=(8, 9, 1), latent_size=4, **options):
     """A compiled model that trains in a second."""
-    vae = tfp_vae.build_vae(image_shape, latent_size, hidden_units=(20,), seed=1, **options)
+    if options.get("network", "dense") == "dense":
+        options = {"hidden_units": (20,), **options}
+    vae = tfp_vae.build_vae(image_shape, latent_size, seed=1, **options)
     vae.compile("adam")
     return vae
+
+
+def closed_form_kl(posterior):
+    """KL from N(0, I) of each row in float64 NumPy, from mean and covariance."""
+    mean = posterior.mean().numpy().astype(np.float64)
+    if "TriL" in posterior.name:
+        covariance = posterior.covariance().numpy().astype(np.float64)
+    else:
+        covariance = np.stack([np.diag(v) for v in posterior.variance().numpy().astype(np.float64)])
+    trace = np.trace(covariance, axis1=1, axis2=2)
+    return 0.5 * (trace + (mean**2).sum(1) - mean.shape[1] - np.linalg.slogdet(covariance)[1])

@@ -3,22 +3,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
-from registry import WITH_KL, small_vae
+from registry import WITH_KL, closed_form_kl, small_vae
 
 import tfp_vae
 
 tfd, tfpl = tfp.distributions, tfp.layers
-
-
-def closed_form_kl(posterior):
-    """KL from N(0, I) of each row in float64 NumPy, from mean and covariance."""
-    mean = posterior.mean().numpy().astype(np.float64)
-    if hasattr(posterior, "scale_tril") or "TriL" in posterior.name:
-        covariance = posterior.covariance().numpy().astype(np.float64)
-    else:
-        covariance = np.stack([np.diag(v) for v in posterior.variance().numpy().astype(np.float64)])
-    trace = np.trace(covariance, axis1=1, axis2=2)
-    return 0.5 * (trace + (mean**2).sum(1) - mean.shape[1] - np.linalg.slogdet(covariance)[1])
 
 
 @pytest.mark.parametrize("name", WITH_KL)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-MAX_FILE_PIXELS = 100_000_000  # a larger image is taken for a decompression bomb
+MAX_FILE_PIXELS = 50_000_000  # a larger image is taken for a decompression bomb
 SHOWN_SIDE = 48  # pixels: smaller images are enlarged by a whole factor in pictures
 ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 ORIENTATION_TAG = 0x0112
@@ -40,7 +40,7 @@ def _open(path):
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
         raise ImageError(f"{path}: not a PNG or JPEG image that can be read ({error})") from error
     if image.width * image.height > MAX_FILE_PIXELS:
-        raise ImageError(f"{path}: {image.width} x {image.height} pixels: more than 100 million")
+        raise ImageError(f"{path}: {image.width} x {image.height} pixels: more than 50 million")
     return image
 
 

@@ -31,6 +31,8 @@ def serialize(value):
     if isinstance(value, tf.Tensor | tf.Variable | np.ndarray | np.generic):
         array = np.asarray(value)
         return {"array": array.tolist(), "dtype": array.dtype.name}
+    if isinstance(value, tf.DType):
+        return {"dtype": value.name}
     if isinstance(value, list | tuple):
         return [serialize(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
@@ -46,6 +48,8 @@ def deserialize(config):
         return config
     if "array" in config:
         return np.asarray(config["array"], config["dtype"])
+    if "dtype" in config:
+        return tf.as_dtype(config["dtype"])
     distribution = getattr(tfd, config["distribution"], None)
     if not (isinstance(distribution, type) and issubclass(distribution, tfd.Distribution)):
         raise ValueError(f"{config['distribution']!r} is not a class of tfp.distributions")

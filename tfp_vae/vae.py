@@ -190,7 +190,7 @@ def build_vae(
     image_shape,
     latent_size=16,
     network="dense",
-    hidden_units=(200, 200),
+    hidden_units=None,
     posterior="multivariate_normal_tril",
     prior="standard_normal",
     likelihood="independent_bernoulli",
@@ -205,8 +205,8 @@ def build_vae(
       image_shape: (H, W, C).
       latent_size: D, the number of latents.
       network: "dense" or "conv".
-      hidden_units: sizes of the fully connected layers of the encoder, reversed in the decoder;
-        with "conv" they stand between the convolutions and the latents. () makes "dense" linear.
+      hidden_units: of "dense": sizes of the encoder's hidden layers, reversed in the decoder; ()
+        makes it linear, None is (200, 200).
       posterior: "multivariate_normal_tril", "independent_normal", or "deterministic".
       prior: "standard_normal".
       likelihood: "independent_bernoulli", "continuous_bernoulli", or "independent_normal".
@@ -218,18 +218,22 @@ def build_vae(
         `tf_keras.utils.set_random_seed`.
 
     Raises:
-      ValueError: an unknown name, a size below one, or a negative beta.
+      ValueError: an unknown name, an option of another network, a latent size below one, or a
+        negative beta.
     """
     image_shape = tuple(int(size) for size in image_shape)
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise ValueError(f"image_shape {image_shape}: expected (height, width, channels)")
-    if latent_size < 1 or any(units < 1 for units in hidden_units):
-        raise ValueError(f"latent_size {latent_size}, hidden_units {hidden_units}: expected >= 1")
+    if latent_size < 1:
+        raise ValueError(f"latent_size {latent_size}: expected an integer >= 1")
     if not 0 <= beta < float("inf"):
         raise ValueError(f"beta {beta}: expected a number >= 0")
     if kl not in KL_FORMS:
         raise ValueError(f"kl {kl!r}: expected one of {', '.join(KL_FORMS)}")
     trunk = _part(NETWORKS, "network", network)
+    trunk_options = {} if hidden_units is None else {"hidden_units": hidden_units}
+    if not set(trunk_options) <= set(trunk.options):
+        raise ValueError(f"hidden_units {hidden_units}: network {network!r} has none to choose")
     posterior_layer = _part(POSTERIORS, "posterior", posterior)(latent_size, seed=seed)
     if posterior != "deterministic":
         posterior_layer.activity_regularizer = KLDivergenceRegularizer(
@@ -240,13 +244,13 @@ def build_vae(
     likelihood_layer = make_likelihood(image_shape, convert_to_tensor_fn="mean", **options)
 
     images = tf_keras.Input(image_shape)
-    features = trunk.encode(images, hidden_units)
+    features = trunk.encode(images, **trunk_options)
     params = tf_keras.layers.Dense(int(posterior_layer.params_size(latent_size)))(features)
     encoder = tf_keras.Model(images, posterior_layer(params), name="encoder")
 
     latents = tf_keras.Input((latent_size,))
     pixels = image_shape[0] * image_shape[1] * image_shape[2]
     parameters = int(likelihood_layer.params_size(image_shape)) // pixels
-    params = trunk.decode(latents, hidden_units, image_shape, parameters)
+    params = trunk.decode(latents, image_shape, parameters, **trunk_options)
     decoder = tf_keras.Model(latents, likelihood_layer(params), name="decoder")
     return VAE(encoder=encoder, decoder=decoder)

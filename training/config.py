@@ -58,7 +58,7 @@ class Config:
     """What encoder and decoder are made of."""
 
     hidden_units: Integers = (200, 200)
-    """Sizes of the fully connected layers, the decoder's in reverse; none after the flag: linear."""
+    """Hidden layers of the dense network, the decoder's in reverse; none after the flag: linear."""
 
     latent_size: Integer = 16
     """Number of latents."""
@@ -128,6 +128,8 @@ class Config:
         if not isinstance(self.likelihood_scale, str):
             scale = 1e-3 <= self.likelihood_scale < math.inf
             self._require("likelihood_scale", scale, "shared, per_pixel, or a number >= 0.001")
+        if self.network != "dense" and self.hidden_units != Config.hidden_units:
+            raise InputError(f"--hidden-units: only for --network dense, not {self.network}")
         if self.likelihood_scale != "shared" and self.likelihood != "independent_normal":
             raise InputError(
                 f"--likelihood-scale {self.likelihood_scale}: only for --likelihood "
@@ -162,7 +164,7 @@ def run_command(command, name, argv=None):
     app = cyclopts.App(name=f"python -m {name}", version_flags=(), default_parameter=flags)
     app.default(command)
     try:
-        app(argv, exit_on_error=False, print_error=False)
+        app(argv, exit_on_error=False, print_error=False, result_action="return_value")
     except (cyclopts.CycloptsError, InputError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2

@@ -28,11 +28,12 @@ def build(config, image_shape):
     policy = "mixed_bfloat16" if config.mixed_precision else "float32"
     tf_keras.mixed_precision.set_global_policy(policy)
     tf_keras.utils.set_random_seed(config.seed)
+    dense = config.network == "dense"
     vae = tfp_vae.build_vae(
         image_shape=image_shape,
         latent_size=config.latent_size,
         network=config.network,
-        hidden_units=config.hidden_units,
+        hidden_units=config.hidden_units if dense else None,
         posterior=config.posterior,
         likelihood=config.likelihood,
         likelihood_scale=config.likelihood_scale,
@@ -40,7 +41,6 @@ def build(config, image_shape):
         beta=config.beta,
         seed=config.seed,
     )
-    dense = config.network == "dense"
     vae.compile(
         tf_keras.optimizers.Adam(config.learning_rate),
         jit_compile=dense if config.jit_compile == "auto" else config.jit_compile == "true",

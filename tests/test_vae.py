@@ -1,0 +1,273 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+import tf_keras
+from registry import (
+    EVERY_COMBINATION,
+    LIKELIHOOD_OPTIONS,
+    closed_form_kl,
+    name_of,
+    small_vae,
+)
+from sklearn.decomposition import PCA
+
+import tfp_vae
+from tfp_vae.posteriors import POSTERIORS
+
+tfd, tfpl, tfkl = tfp.distributions, tfp.layers, tf_keras.layers
+
+
+def assert_same_model(loaded, vae, images):
+    """The same class, reconstructions, KL weight and optimizer state."""
+    assert type(loaded) is tfp_vae.VAE
+    np.testing.assert_array_equal(
+        loaded.predict(images, verbose=0), vae.predict(images, verbose=0)
+    )
+    for mine, theirs in zip(vae.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert (vae.kl_weight is None) == (loaded.kl_weight is None)
+    if vae.kl_weight is not None:
+        assert float(loaded.kl_weight) == float(vae.kl_weight)
+        posteriors = [model.encoder(images) for model in (loaded, vae)]
+        np.testing.assert_array_equal(posteriors[0].stddev(), posteriors[1].stddev())
+        exact = closed_form_kl(posteriors[0]).mean() * float(vae.kl_weight)
+        tolerance = 1e-5 if loaded.encoder.layers[-1].activity_regularizer.use_exact_kl else 0.2
+        np.testing.assert_allclose(sum(loaded.encoder.losses), exact, rtol=tolerance)
+
+
+@pytest.mark.parametrize("options", EVERY_COMBINATION, ids=name_of)
+def test_every_combination_builds_fits_saves_loads_and_fits_on(options, grey_images, tmp_path):
+    vae = small_vae(**options)
+    history = vae.fit(grey_images, batch_size=65, epochs=2, verbose=0).history
+    assert set(history) == {"loss", "elbo", "reconstruction_nll", "kl"}
+    assert all(np.all(np.isfinite(values)) for values in history.values())
+    vae.save(tmp_path / "model.keras")
+    loaded = tf_keras.models.load_model(tmp_path / "model.keras")  # safe mode is the default
+    assert_same_model(loaded, vae, grey_images)
+    loaded.fit(grey_images, batch_size=65, epochs=1, verbose=0)
+    assert int(loaded.optimizer.iterations) == 6
+
+
+PARTS_ONCE = [
+    *({"posterior": name, "beta": 0.5, "kl": "monte_carlo"} for name in POSTERIORS),
+    *LIKELIHOOD_OPTIONS,
+]
+
+
+@pytest.mark.parametrize("options", PARTS_ONCE, ids=name_of)
+def test_every_part_saves_as_savedmodel_and_as_weights(options, grey_images, tmp_path):
+    vae = small_vae(**options)
+    vae.fit(grey_images, batch_size=65, epochs=2, verbose=0)
+    if vae.kl_weight is not None:
+        vae.kl_weight.assign(0.25)  # as a warm-up would
+    vae.save(tmp_path / "model", save_format="tf")
+    vae.save_weights(tmp_path / "weights")
+    vae.save_weights(tmp_path / "model.weights.h5")
+    loaded = tf_keras.models.load_model(tmp_path / "model")
+    fresh, fresh_h5 = small_vae(**options), small_vae(**options)
+    for model in (fresh, fresh_h5):
+        model.optimizer.build(model.trainable_variables)
+    fresh.load_weights(tmp_path / "weights").assert_consumed()
+    fresh_h5.load_weights(tmp_path / "model.weights.h5")
+    for model in (loaded, fresh, fresh_h5):
+        assert_same_model(model, vae, grey_images)
+        model.fit(grey_images, batch_size=65, epochs=1, verbose=0)
+        assert int(model.optimizer.iterations) == 6
+
+
+def test_fit_takes_arrays_and_datasets_of_images_or_pairs(grey_images):
+    dataset = tf.data.Dataset.from_tensor_slices(grey_images)
+    pairs = tf.data.Dataset.zip(dataset, dataset)
+    one_step = {"epochs": 1, "verbose": 0}
+    histories = []
+    for x, y, validation in (
+        (grey_images, None, grey_images),
+        (grey_images, grey_images, (grey_images, grey_images)),
+        (dataset.batch(32), None, dataset.batch(32)),
+        (pairs.batch(32), None, pairs.batch(32)),
+    ):
+        tf_keras.utils.set_random_seed(0)
+        vae = small_vae(posterior="deterministic")
+        vae.compile(tf_keras.optimizers.SGD(0.0))
+        history = vae.fit(x, y, validation_data=validation, **one_step).history
+        assert len(history) == 8
+        histories.append([history[name][0] for name in sorted(history)])
+    np.testing.assert_allclose(histories, np.broadcast_to(histories[0], (4, 8)), rtol=1e-5)
+
+
+def test_metrics_do_not_depend_on_the_batch_size(grey_images):
+    vae = small_vae(posterior="deterministic")
+    a, b = (
+        vae.evaluate(grey_images, batch_size=size, return_dict=True, verbose=0) for size in (130, 7)
+    )
+    assert a.keys() == b.keys()
+    for name in a:
+        assert a[name] == pytest.approx(b[name], rel=1e-5)
+
+
+def test_the_calls_of_a_vae(grey_images):
+    vae = small_vae()
+    assert vae.encoder(grey_images).mean().shape == (130, 4)
+    assert vae.prior.event_shape == (4,)
+    assert vae.decoder(vae.prior.sample(3)).mean().shape == (3, 8, 9, 1)
+    first, second = vae(grey_images), vae(grey_images)
+    assert first.log_prob(grey_images).shape == (130,)
+    assert not np.array_equal(first.mean(), second.mean())  # z is drawn
+    mean_of_mean = vae.decoder(vae.encoder(grey_images).mean()).mean()
+    predicted = vae.predict(grey_images, verbose=0)
+    assert isinstance(predicted, np.ndarray)
+    np.testing.assert_allclose(predicted, mean_of_mean, rtol=1e-5)
+
+
+def test_a_deterministic_posterior_has_no_kl(grey_images):
+    vae = small_vae(posterior="deterministic")
+    logs = vae.evaluate(grey_images, return_dict=True, verbose=0)
+    assert vae.losses == [] and logs["kl"] == 0.0
+    assert logs["loss"] == pytest.approx(logs["reconstruction_nll"])
+
+
+def test_the_loss_is_the_negative_elbo_of_a_linear_gaussian_model():
+    """Its optimum is probabilistic PCA (Tipping and Bishop, 1999): a closed form to reach."""
+    rng = np.random.default_rng(0)
+    latents, pixels = 3, 30
+    loadings = rng.normal(size=(latents, pixels)) * 0.5
+    data = rng.normal(size=(2000, latents)) @ loadings + 0.1 * rng.normal(size=(2000, pixels)) + 0.5
+    data = data.astype(np.float32)
+    images = data.reshape(-1, 5, 6, 1)
+    tf_keras.utils.set_random_seed(0)
+    vae = tfp_vae.build_vae(
+        (5, 6, 1), latents, hidden_units=(), likelihood="independent_normal", seed=0
+    )
+    rate = tf_keras.optimizers.schedules.CosineDecay(0.02, 3000)
+    vae.compile(tf_keras.optimizers.Adam(rate), jit_compile=True, steps_per_execution=50)
+    vae.fit(images, batch_size=200, epochs=300, verbose=0)
+    elbo = vae.evaluate(images, batch_size=2000, return_dict=True, verbose=0)["elbo"]
+    closed_form = PCA(latents).fit(data).score(data)
+    assert elbo == pytest.approx(closed_form, abs=0.1)
+    assert elbo < closed_form + 0.03  # a bound, up to the noise of one draw for each image
+
+
+def tutorial_encoder(layers=tfp_vae, regularizer=None):
+    regularizer = regularizer or tfp_vae.KLDivergenceRegularizer(
+        tfd.Independent(tfd.Normal(loc=tf.zeros(4), scale=1), reinterpreted_batch_ndims=1)
+    )
+    return tf_keras.Sequential(
+        [
+            tfkl.InputLayer(input_shape=(8, 9, 1)),
+            tfkl.Flatten(),
+            tfkl.Dense(layers.MultivariateNormalTriL.params_size(4)),
+            layers.MultivariateNormalTriL(4, activity_regularizer=regularizer),
+        ]
+    )
+
+
+def tutorial_decoder():
+    return tf_keras.Sequential(
+        [
+            tfkl.InputLayer(input_shape=(4,)),
+            tfkl.Dense(tfp_vae.IndependentBernoulli.params_size((8, 9, 1))),
+            tfp_vae.IndependentBernoulli((8, 9, 1), tfd.Bernoulli.logits),
+        ]
+    )
+
+
+def test_the_tutorial_s_functional_model_trains_saves_and_loads(grey_images, tmp_path):
+    encoder, decoder = tutorial_encoder(), tutorial_decoder()
+    vae = tf_keras.Model(inputs=encoder.inputs, outputs=decoder(encoder.outputs[0]))
+    vae.compile("adam", loss=tfp_vae.negative_log_likelihood)
+    vae.fit(grey_images, grey_images, verbose=0)
+    for path, options in ((tmp_path / "m.keras", {}), (tmp_path / "m", {"save_format": "tf"})):
+        vae.save(path, **options)
+        loaded = tf_keras.models.load_model(path)
+        for mine, theirs in zip(vae.trainable_weights, loaded.trainable_weights, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        loaded.fit(grey_images, grey_images, verbose=0)
+
+
+def test_a_vae_of_one_s_own_models(grey_images, tmp_path):
+    vae = tfp_vae.VAE(encoder=tutorial_encoder(), decoder=tutorial_decoder())
+    vae.compile("adam")
+    vae.fit(grey_images, verbose=0)
+    vae.save(tmp_path / "m.keras")
+    loaded = tf_keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(grey_images, verbose=0), vae.predict(grey_images, verbose=0)
+    )
+
+
+def test_a_posterior_without_a_regularizer_is_given_one(grey_images):
+    prior = tfd.MultivariateNormalDiag(tf.ones(4))
+    images = tf_keras.Input((8, 9, 1))
+    params = tfkl.Dense(14)(tfkl.Flatten()(images))
+    encoder = tf_keras.Model(images, tfp_vae.MultivariateNormalTriL(4)(params))
+    vae = tfp_vae.VAE(encoder=encoder, decoder=tutorial_decoder(), prior=prior)
+    expected = tfd.kl_divergence(vae.encoder(grey_images).tensor_distribution, prior)
+    assert vae.prior is prior
+    np.testing.assert_allclose(sum(vae.losses), np.mean(expected), rtol=1e-5)
+
+
+def test_a_regularizer_that_counts_twice_is_refused():
+    stock = tfpl.KLDivergenceRegularizer(tfd.MultivariateNormalDiag(tf.zeros(4)))
+    with pytest.raises(ValueError, match="counts the KL twice"):
+        tfp_vae.VAE(encoder=tutorial_encoder(regularizer=stock), decoder=tutorial_decoder())
+
+
+def test_an_encoder_without_a_distribution_is_refused():
+    encoder = tf_keras.Sequential([tfkl.InputLayer(input_shape=(8, 9, 1)), tfkl.Flatten()])
+    with pytest.raises(ValueError, match="encoder ends in Flatten"):
+        tfp_vae.VAE(encoder=encoder, decoder=tutorial_decoder())
+
+
+def test_two_priors_are_refused():
+    with pytest.raises(ValueError, match="another prior"):
+        tfp_vae.VAE(tutorial_encoder(), tutorial_decoder(), tfp_vae.priors.standard_normal(4))
+
+
+def test_bytes_are_refused_instead_of_trained_on():
+    with pytest.raises(ValueError, match=r"images of uint8: expected floats in \[0, 1\]"):
+        small_vae().fit(np.zeros((4, 8, 9, 1), np.uint8), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"network": "transformer"}, "network 'transformer': expected one of dense, conv"),
+        ({"posterior": "normal"}, "posterior 'normal': expected one of multivariate_normal_tril"),
+        ({"likelihood": "mse"}, "likelihood 'mse': expected one of independent_bernoulli"),
+        ({"prior": "vamp"}, "prior 'vamp': expected one of standard_normal"),
+        ({"kl": "both"}, "kl 'both': expected one of exact, monte_carlo"),
+        ({"beta": -1.0}, "beta -1.0: expected a number >= 0"),
+        ({"beta": float("nan")}, "beta nan: expected a number >= 0"),
+        ({"latent_size": 0}, "latent_size 0"),
+        ({"network": "conv", "hidden_units": (9,)}, r"hidden_units \(9,\): network 'conv'"),
+        ({"image_shape": (8, 8)}, r"image_shape \(8, 8\)"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_built_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        tfp_vae.build_vae(**{"image_shape": (8, 8, 1), **options})
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_the_training_step_compiles_under_xla_for_any_batch(posterior, grey_images):
+    vae = small_vae(posterior=posterior)
+    vae.compile("adam", jit_compile=True)
+    history = vae.fit(grey_images, batch_size=64, epochs=1, verbose=0).history
+    assert np.isfinite(history["loss"][0])
+
+
+def test_the_loss_does_not_depend_on_the_number_of_replicas(grey_images):
+    cpus = tf.config.list_logical_devices("CPU")
+    devices = [cpu.name for cpu in cpus] if len(cpus) > 1 else ["CPU:0"]
+    logs = []
+    for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(devices)):
+        with strategy.scope():
+            vae = small_vae(posterior="deterministic")
+            vae.compile(tf_keras.optimizers.SGD(0.0))
+        vae.set_weights([np.full(w.shape, 0.01, w.dtype.as_numpy_dtype) for w in vae.weights])
+        data = tf.data.Dataset.from_tensor_slices(grey_images[:128]).batch(64)
+        logs.append(vae.fit(data, epochs=1, verbose=0).history)
+    for name in logs[0]:
+        np.testing.assert_allclose(logs[1][name], logs[0][name], rtol=1e-5)
