@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+FORMATS = ("PNG", "JPEG")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_FILE_PIXELS = 50_000_000  # a larger image is taken for a decompression bomb
 SHOWN_SIDE = 48  # pixels: smaller images are enlarged by a whole factor in pictures
@@ -36,7 +37,7 @@ def find_files(folder):
 
 def _open(path):
     try:
-        image = Image.open(path)
+        image = Image.open(path, formats=FORMATS)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
         raise ImageError(f"{path}: not a PNG or JPEG image that can be read ({error})") from error
     if image.width * image.height > MAX_FILE_PIXELS:
@@ -48,7 +49,7 @@ def file_shape(path):
     """(H, W, C) of an image file, from its header alone."""
     with _open(path) as image:
         height, width = image.height, image.width
-        if image.getexif().get(ORIENTATION_TAG) in ROTATED:
+        if image.format == "JPEG" and image.getexif().get(ORIENTATION_TAG) in ROTATED:
             height, width = width, height
         grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
         return height, width, 1 if grey else 3
@@ -62,7 +63,8 @@ def read_file(path, channels):
     """
     with _open(path) as image:
         try:
-            image = ImageOps.exif_transpose(image)
+            if image.format == "JPEG":
+                image = ImageOps.exif_transpose(image)
             if image.mode.startswith("I"):  # 16 bits a pixel
                 image = Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
             pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))

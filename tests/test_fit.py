@@ -1,0 +1,319 @@
+"""The command from beginning to end, on real images, and everything that it must refuse."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from PIL import Image
+
+import tfp_vae
+from training import loop
+from training.config import run_command
+from training.fit import fit
+
+DIGITS_ENTROPY = 64 * np.log(2)  # nats of an 8x8 image of fair coins
+
+
+def command(*argv, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "training.fit", *map(str, argv)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        **options,
+    )
+
+
+def in_process(*argv):
+    """The command without a new process: seconds saved, the same code."""
+    return run_command(fit, "training.fit", [str(word) for word in argv])
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory, clean_environment):
+    output = tmp_path_factory.mktemp("runs")
+    result = command(
+        "--epochs", 4, "--kl-warmup-epochs", 2, "--output-dir", output, env=clean_environment
+    )
+    return output / "digits" / "1", result
+
+
+def test_it_is_quiet_and_says_what_was_reached(digits_run):
+    path, result = digits_run
+    assert (result.returncode, result.stderr) == (0, "")
+    metrics = json.loads((path / "metrics.json").read_text())
+    assert f"test ELBO {metrics['elbo']:.3f} nats per image" in result.stdout
+    assert str(path) in result.stdout
+
+
+def test_what_a_run_leaves_on_disk(digits_run):
+    path, _ = digits_run
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["1"]
+    assert sorted(entry.name for entry in path.iterdir()) == [
+        *("assets", "config.json", "fingerprint.pb", "history.csv", "logs", "metrics.json"),
+        *("model.keras", "reconstructions", "samples", "saved_model.pb", "variables"),
+    ]
+    epochs = [f"epoch-000{number}.png" for number in (1, 2, 3, 4)]
+    for folder in ("samples", "reconstructions"):
+        assert sorted(entry.name for entry in (path / folder).iterdir()) == epochs
+        picture = np.asarray(Image.open(path / folder / epochs[-1]))
+        assert picture.dtype == np.uint8 and picture.std() > 30
+    config = json.loads((path / "config.json").read_text())
+    assert (config["epochs"], config["posterior"]) == (4, "multivariate_normal_tril")
+    assert set(config["versions"]) > {"tensorflow", "tf-keras", "tensorflow-probability"}
+    events = [str(file) for file in (path / "logs").rglob("*tfevents*")]
+    tags = {
+        value.tag
+        for file in events
+        for event in tf.compat.v1.train.summary_iterator(file)
+        for value in event.summary.value
+    }
+    assert {"samples", "reconstructions", "epoch_elbo", "epoch_kl"} <= tags
+
+
+def test_the_history_is_the_objective(digits_run):
+    path, _ = digits_run
+    rows = list(csv.DictReader((path / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    for row in rows:
+        values = {name: float(value) for name, value in row.items()}
+        for prefix in ("", "val_"):
+            nll, kl = values[f"{prefix}reconstruction_nll"], values[f"{prefix}kl"]
+            assert values[f"{prefix}elbo"] == pytest.approx(-nll - kl, rel=1e-5)
+        warm = int(row["epoch"]) >= 2
+        assert (values["loss"] == pytest.approx(-values["elbo"], rel=1e-5)) == warm
+    metrics = json.loads((path / "metrics.json").read_text())
+    assert metrics["elbo"] == pytest.approx(-metrics["loss"], rel=1e-5)
+    assert metrics["num_images"] == 180
+    assert -DIGITS_ENTROPY < metrics["elbo"] < -20
+
+
+def test_both_models_that_it_leaves_agree(digits_run, grey_images):
+    path, _ = digits_run
+    trainable = tf_keras.models.load_model(path / "model.keras")
+    assert type(trainable) is tfp_vae.VAE
+    images = grey_images[:, :, :8]
+    served = tf.saved_model.load(path).signatures["serving_default"](image=images)
+    np.testing.assert_allclose(
+        served["reconstruction"], trainable.predict(images, verbose=0), atol=1e-6
+    )
+    trainable.fit(images, verbose=0)  # 4 epochs of 22 steps, or fewer for the best, and 5 more
+    assert int(trainable.optimizer.iterations) % 22 == 5
+
+
+def test_the_next_run_is_the_next_version(tmp_path):
+    options = ("--epochs", 1, "--output-dir", tmp_path, "--name", "a")
+    assert in_process(*options) == 0
+    assert in_process(*options, "--latent-size", 2, "--posterior", "independent_normal") == 0
+    assert sorted(entry.name for entry in (tmp_path / "a").iterdir()) == ["1", "2"]
+    assert (tmp_path / "a" / "2" / "manifold" / "epoch-0001.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--posterior", "deterministic"),
+        ("--likelihood", "continuous_bernoulli", "--beta", 4),
+        ("--likelihood", "independent_normal", "--likelihood-scale", 1.0, "--mixed-precision"),
+        ("--network", "conv", "--kl", "monte_carlo", "--jit-compile", "true"),
+        ("--hidden-units", "--image-size", 12),
+    ],
+    ids=str,
+)
+def test_other_settings(options, tmp_path):
+    try:
+        assert in_process("--epochs", 1, "--output-dir", tmp_path, *options) == 0
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    metrics = json.loads((tmp_path / "digits" / "1" / "metrics.json").read_text())
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_colour_files_of_different_sizes_and_odd_grey_arrays(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for index in range(30):
+        pixels = rng.integers(0, 256, (*rng.integers(32, 50, 2), 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{index}.png")
+    np.savez(tmp_path / "odd.npz", train=rng.random((30, 28, 20)))
+    options = ("--epochs", 1, "--batch-size", 8, "--output-dir", tmp_path / "runs", "--dataset")
+    assert in_process(*options, tmp_path / "photos", "--image-size", 32) == 0
+    assert in_process(*options, tmp_path / "odd.npz", "--network", "conv") == 0
+    for name, shape in (("photos", (32, 32, 3)), ("odd", (28, 20, 1))):
+        signatures = tf.saved_model.load(tmp_path / "runs" / name / "1").signatures
+        image = tf.zeros([2, *shape])
+        assert signatures["serving_default"](image=image)["reconstruction"].shape == (2, *shape)
+
+
+@pytest.mark.mnist
+def test_the_real_mnist(mnist_dir, tmp_path):
+    np.random.seed(0)
+    options = ("--epochs", 1, "--batch-size", 500, "--output-dir", tmp_path)
+    assert in_process("--dataset", "mnist", "--data-dir", mnist_dir, *options) == 0
+    metrics = json.loads((tmp_path / "mnist" / "1" / "metrics.json").read_text())
+    assert metrics["num_images"] == 10_000
+    assert -220 < metrics["elbo"] < -100
+
+
+def test_an_unfinished_run_is_neither_lost_nor_mixed_up(tmp_path, monkeypatch, capsys):
+    options = ("--output-dir", tmp_path, "--epochs")
+    checkpoint = loop.callbacks.CheckpointEachEpoch.on_epoch_end
+
+    def interrupted(self, epoch, logs=None):
+        checkpoint(self, epoch, logs)
+        if epoch == 1:
+            raise RuntimeError("the power went")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the power went"):
+        patch.setattr(loop.callbacks.CheckpointEachEpoch, "on_epoch_end", interrupted)
+        in_process(*options, 3)
+    unfinished = tmp_path / "digits" / "1.incomplete"
+    assert unfinished.is_dir()
+    assert in_process(*options, 3) == 2
+    assert "--resume, or discard it with --restart" in capsys.readouterr().err
+    assert in_process(*options, 3, "--resume") == 0
+    rows = list(csv.DictReader((tmp_path / "digits" / "1" / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    unfinished.with_name("2.incomplete").mkdir()
+    assert in_process(*options, 1, "--restart") == 0
+    assert sorted(entry.name for entry in (tmp_path / "digits").iterdir()) == ["1", "2"]
+
+
+def test_a_term_that_is_not_finite_ends_the_run_with_its_name(tmp_path, capsys):
+    with np.errstate(all="ignore"):
+        status = in_process("--learning-rate", 1e30, "--epochs", 3, "--output-dir", tmp_path)
+    error = capsys.readouterr().err
+    assert status == 1 and error.count("\n") == 1
+    assert "training stopped: reconstruction_nll became" in error
+    assert [entry.name for entry in (tmp_path / "digits").iterdir()] == ["1.incomplete"]
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory):
+    """Files and folders that are no images, by name."""
+    folder = tmp_path_factory.mktemp("bad")
+    rng = np.random.default_rng(0)
+    grey = rng.random((40, 8, 8)).astype(np.float32)
+    np.save(folder / "good.npy", grey)
+    (folder / "empty").mkdir()
+    (folder / "empty.npy").write_bytes(b"")
+    (folder / "junk.npz").write_bytes(b"this is no archive")
+    (folder / "junk.npy").write_bytes(rng.bytes(500))
+    (folder / "text.txt").write_text("hello")
+    (folder / "truncated.npy").write_bytes((folder / "good.npy").read_bytes()[:1000])
+    np.savez(folder / "good.npz", train=grey)
+    (folder / "truncated.npz").write_bytes((folder / "good.npz").read_bytes()[:3000])
+    np.savez(folder / "no_train.npz", images=grey)
+    np.savez(folder / "empty.npz")
+    np.savez(folder / "mixed.npz", train=grey, test=rng.random((4, 9, 9)))
+    np.save(folder / "objects.npy", np.array([grey[0], "x"], dtype=object), allow_pickle=True)
+    np.save(folder / "nan.npy", np.where(grey > 0.99, np.nan, grey))
+    np.save(folder / "bright.npy", grey * 255)
+    np.save(folder / "negative.npy", grey - 0.5)
+    np.save(folder / "integers.npy", (grey * 255).astype(np.int32))
+    np.save(folder / "flat.npy", grey.reshape(40, 64))
+    np.save(folder / "tiny.npy", grey[:, :4, :4])
+    np.save(folder / "none.npy", grey[:0])
+    np.save(folder / "one.npy", grey[:1])
+    np.save(folder / "two_channels.npy", np.stack([grey, grey], axis=-1))
+    np.save(folder / "zeros_and_ones.npy", (grey > 0.5).astype(np.uint8))
+    np.save(folder / "binary.npy", (grey > 0.5).astype(np.float32))
+    for name, sizes in (("sizes", (20, 30)), ("damaged", (64, 64, 64, 64)), ("small", (4, 4))):
+        (folder / name).mkdir()
+        for index, size in enumerate(sizes):
+            pixels = rng.integers(0, 256, (size, size)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+    damaged = folder / "damaged" / "0.png"
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    (folder / "fake").mkdir()
+    (folder / "fake" / "a.png").write_text("not a picture")
+    return folder
+
+
+BAD_INPUT = [
+    (("--network", "transformer"), "--network"),
+    (("--posterior", "normal"), "--posterior"),
+    (("--likelihood", "mse"), "--likelihood"),
+    (("--likelihood-scale", "wide"), "--likelihood-scale"),
+    (("--likelihood", "independent_normal", "--likelihood-scale", "0"), "--likelihood-scale 0.0"),
+    (("--likelihood-scale", "0.5"), "--likelihood-scale 0.5"),
+    (("--network", "conv", "--hidden-units", "9"), "--hidden-units"),
+    (("--kl", "both"), "--kl"),
+    (("--jit-compile", "perhaps"), "--jit-compile"),
+    (("--epoch", "3"), "--epoch"),
+    (("surprise",), "surprise"),
+    (("--epochs",), "--epochs"),
+    (("--epochs", "0"), "--epochs 0"),
+    (("--epochs", "-3"), "--epochs -3"),
+    (("--epochs", "3.5"), "3.5"),
+    (("--epochs", "many"), "many"),
+    (("--batch-size", "0"), "--batch-size 0"),
+    (("--batch-size", "100000"), "--batch-size 100000"),
+    (("--latent-size", "0"), "--latent-size 0"),
+    (("--hidden-units", "20", "0"), "--hidden-units 20 0"),
+    (("--image-size", "4"), "--image-size 4"),
+    (("--learning-rate", "nan"), "--learning-rate nan"),
+    (("--learning-rate", "0"), "--learning-rate 0.0"),
+    (("--beta", "-1"), "--beta -1.0"),
+    (("--beta", "inf"), "--beta inf"),
+    (("--kl-warmup-epochs", "-1"), "--kl-warmup-epochs -1"),
+    (("--seed", "-1"), "--seed -1"),
+    (("--seed", str(2**40)), "--seed"),
+    (("--name", "../elsewhere"), "--name ../elsewhere"),
+    (("--name", "/tmp/elsewhere"), "--name /tmp/elsewhere"),
+    (("--name", ".."), "--name .."),
+    (("--name", ""), "--name"),
+    (("--resume",), "--resume"),
+    (("--resume", "--restart"), "--resume --restart"),
+    (("--dataset", "no_such_data_set"), "no_such_data_set"),
+    (("--dataset", "no/such/folder"), "no/such/folder"),
+    (("--dataset", "mnist", "--data-dir", "{bad}/empty"), "tfds build mnist"),
+    (("--dataset", "mnist:9.9.9"), "mnist:9.9.9"),
+    (("--dataset", ""), "--dataset"),
+    *(
+        (("--dataset", f"{{bad}}/{name}"), name)
+        for name in (
+            *("empty", "sizes", "damaged", "small", "fake", "text.txt", "missing.npz"),
+            *("empty.npy", "junk.npz", "junk.npy", "truncated.npy", "truncated.npz"),
+            *("no_train.npz", "empty.npz", "mixed.npz", "objects.npy", "nan.npy", "bright.npy"),
+            *("negative.npy", "integers.npy", "flat.npy", "tiny.npy", "none.npy", "one.npy"),
+            *("two_channels.npy", "zeros_and_ones.npy", "good.npy"),  # 64 to a batch of 32
+        )
+    ),
+    (
+        ("--dataset", "{bad}/binary.npy", "--likelihood", "continuous_bernoulli"),
+        "--likelihood continuous_bernoulli",
+    ),
+]
+
+
+@pytest.mark.parametrize(("argv", "named"), BAD_INPUT, ids=lambda value: str(value)[:60])
+def test_bad_input_is_one_line_and_leaves_nothing(argv, named, bad_files, tmp_path, capfd):
+    argv = [word.format(bad=bad_files) for word in argv]
+    status = in_process("--output-dir", tmp_path / "runs", *argv)
+    error = capfd.readouterr().err
+    assert status == 2
+    assert error.count("\n") == 1 and named in error, error
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_output_folder_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", "/proc/nowhere"):
+        assert in_process("--output-dir", folder) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and f"--output-dir {folder}: cannot be written" in error
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_bad_input_of_the_real_command(clean_environment, tmp_path):
+    result = command("--dataset", "no.npz", cwd=tmp_path, env=clean_environment)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("--dataset no.npz: no.npz: not a .npy or .npz")
+    assert os.listdir(tmp_path) == []
