@@ -37,8 +37,9 @@ def parsed(*argv):
 def test_flags_become_settings():
     assert parsed() == Config()
     config = parsed(
-        *"--hidden-units 300 20 --likelihood independent_normal --likelihood-scale 0.5".split(),
-        *"--mixed-precision --image-size 16 --name a.b-c_1 --learning-rate 1e-4".split(),
+        *("--hidden-units", "300", "20", "--mixed-precision", "--image-size", "16"),
+        *("--likelihood", "independent_normal", "--likelihood-scale", "0.5"),
+        *("--name", "a.b-c_1", "--learning-rate", "1e-4"),
     )
     assert (config.hidden_units, config.likelihood_scale) == ((300, 20), 0.5)
     assert (config.mixed_precision, config.image_size, config.name) == (True, 16, "a.b-c_1")

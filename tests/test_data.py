@@ -178,7 +178,9 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path):
 def mocked_mnist(tmp_path):
     """TFDS's own mock: random MNIST of 50 images a split, with the metadata of a prepared one."""
     tfds = pytest.importorskip("tensorflow_datasets")
-    folder = tmp_path / "mnist" / tfds.builder("mnist", data_dir=str(tmp_path)).info.version.__str__()
+    folder = (
+        tmp_path / "mnist" / tfds.builder("mnist", data_dir=str(tmp_path)).info.version.__str__()
+    )
     folder.mkdir(parents=True)
     splits = [{"name": n, "shardLengths": ["50"], "numBytes": "1"} for n in ("train", "test")]
     info = {"name": "mnist", "version": folder.name, "fileFormat": "tfrecord", "splits": splits}
@@ -194,9 +196,7 @@ def test_tfds(mocked_mnist, stream, request):
     splits = data.load(Config(dataset="mnist", data_dir=mocked_mnist, batch_size=8))
     assert [splits.train.count, splits.validation.count, splits.test.count] == [45, 5, 50]
     assert batches(splits, 12, batch_size=8)[11].shape == (8, 28, 28, 1)
-    resized = data.load(
-        Config(dataset="mnist", data_dir=mocked_mnist, batch_size=8, image_size=14)
-    )
+    resized = data.load(Config(dataset="mnist", data_dir=mocked_mnist, batch_size=8, image_size=14))
     assert batches(resized, 1, batch_size=8)[0].shape == (8, 14, 14, 1)
 
 

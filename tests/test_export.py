@@ -1,4 +1,4 @@
-"""The SavedModel, read as a stranger would: NumPy in float64, and a process without our packages."""
+"""The SavedModel as a stranger reads it: NumPy in float64, a process without our packages."""
 
 import subprocess
 import sys
@@ -80,7 +80,9 @@ def test_the_model_and_its_export_agree(name, trained, grey_images):
 def test_the_elbo_in_float64(name, trained, grey_images):
     _, signatures, _ = trained[name]
     image = black_and_white(grey_images)
-    encoded = {k: v.numpy().astype(np.float64) for k, v in signatures["encode"](image=image).items()}
+    encoded = {
+        k: v.numpy().astype(np.float64) for k, v in signatures["encode"](image=image).items()
+    }
     scale = encoded["scale_tril"]
     covariance = scale @ np.swapaxes(scale, 1, 2)
     np.testing.assert_allclose(
@@ -172,9 +174,7 @@ def test_it_loads_in_a_process_that_has_none_of_our_packages(grey_images, tmp_pa
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     names, latent = result.stdout.splitlines()
-    assert names == (
-        "['decode', 'elbo', 'encode', 'log_likelihood', 'sample', 'serving_default']"
-    )
+    assert names == ("['decode', 'elbo', 'encode', 'log_likelihood', 'sample', 'serving_default']")
     assert latent == here["latent"].numpy().tobytes().hex()
 
 

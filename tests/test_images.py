@@ -55,7 +55,7 @@ def test_files_are_found_below_a_folder_in_order(tmp_path):
         (tmp_path / name).write_bytes(b"")
     found = [str(path.relative_to(tmp_path)) for path in images.find_files(tmp_path)]
     assert found == ["a.jpeg", "b/0.jpg", "b/1.PNG"]
-    with pytest.raises(ImageError, match="no .png"):
+    with pytest.raises(ImageError, match=r"no \.png"):
         images.find_files(tmp_path / "b" / "none")
 
 

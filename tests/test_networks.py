@@ -23,9 +23,7 @@ def test_any_size_and_number_of_channels_trains(network, shape):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_parameters_come_in_the_order_of_tfp_layers(network):
     """All means, then all scales: weights that move only the second block move only the scales."""
-    vae = small_vae(
-        network=network, likelihood="independent_normal", likelihood_scale="per_pixel"
-    )
+    vae = small_vae(network=network, likelihood="independent_normal", likelihood_scale="per_pixel")
     latents = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     before = vae.decoder(latents)
     last = [layer for layer in vae.decoder.layers if layer.weights][-1]

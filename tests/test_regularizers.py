@@ -117,7 +117,9 @@ def test_the_weight_moves_inside_a_compiled_training_step(grey_images):
         logs = vae.evaluate(grey_images, return_dict=True, verbose=0)
         expected = logs["reconstruction_nll"] + weight * logs["kl"]
         np.testing.assert_allclose(logs["loss"], expected, rtol=1e-5)
-        np.testing.assert_allclose(logs["elbo"], -logs["reconstruction_nll"] - logs["kl"], rtol=1e-5)
+        np.testing.assert_allclose(
+            logs["elbo"], -logs["reconstruction_nll"] - logs["kl"], rtol=1e-5
+        )
 
 
 def test_its_config_holds_the_prior_and_the_weight_now():

@@ -21,9 +21,7 @@ tfd, tfpl, tfkl = tfp.distributions, tfp.layers, tf_keras.layers
 def assert_same_model(loaded, vae, images):
     """The same class, reconstructions, KL weight and optimizer state."""
     assert type(loaded) is tfp_vae.VAE
-    np.testing.assert_array_equal(
-        loaded.predict(images, verbose=0), vae.predict(images, verbose=0)
-    )
+    np.testing.assert_array_equal(loaded.predict(images, verbose=0), vae.predict(images, verbose=0))
     for mine, theirs in zip(vae.optimizer.variables, loaded.optimizer.variables, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert (vae.kl_weight is None) == (loaded.kl_weight is None)

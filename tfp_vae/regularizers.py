@@ -66,7 +66,9 @@ class KLDivergenceRegularizer(tfpl.KLDivergenceRegularizer):
 
     def get_config(self):
         if self.test_points_fn is not tf.convert_to_tensor:
-            raise ValueError("a KLDivergenceRegularizer with its own test_points_fn cannot be saved")
+            raise ValueError(
+                "a KLDivergenceRegularizer with its own test_points_fn cannot be saved"
+            )
         return {
             "distribution_b": priors.serialize(self.distribution_b),
             "use_exact_kl": self.use_exact_kl,
@@ -78,6 +80,25 @@ class KLDivergenceRegularizer(tfpl.KLDivergenceRegularizer):
     def from_config(cls, config):
         prior = priors.deserialize(config["distribution_b"])
         return cls(**{**config, "distribution_b": prior})
+
+
+def regularizer_of(encoder, prior=None):
+    """The one `KLDivergenceRegularizer` of a model, or None.
+
+    Raises:
+      ValueError: it is the stock one, there are several, or it holds another prior than `prior`.
+    """
+    found = [part for part in encoder.submodules if isinstance(part, tfpl.KLDivergenceRegularizer)]
+    if any(not isinstance(part, KLDivergenceRegularizer) for part in found):
+        raise ValueError(
+            "encoder has a tfp.layers.KLDivergenceRegularizer, which counts the KL twice: "
+            "use tfp_vae.KLDivergenceRegularizer"
+        )
+    if len(found) > 1:
+        raise ValueError(f"encoder has {len(found)} KL regularizers: expected one, at its output")
+    if found and prior is not None and found[0].distribution_b is not prior:
+        raise ValueError("encoder has a KL regularizer against another prior: give the prior once")
+    return found[0] if found else None
 
 
 def _as_multivariate(distribution):

@@ -10,7 +10,7 @@ from tfp_vae.likelihoods import LIKELIHOODS
 from tfp_vae.networks import NETWORKS
 from tfp_vae.posteriors import POSTERIORS, Deterministic
 from tfp_vae.priors import PRIORS
-from tfp_vae.regularizers import KLDivergenceRegularizer
+from tfp_vae.regularizers import KLDivergenceRegularizer, regularizer_of
 
 tfd = tfp.distributions
 tfpl = tfp.layers
@@ -54,7 +54,7 @@ class VAE(tf_keras.Model):
             )
         self.encoder = encoder
         self.decoder = decoder
-        self._regularizer = _kl_regularizer(encoder, prior)
+        self._regularizer = regularizer_of(encoder, prior)
         if self._regularizer is None and not isinstance(posterior_layer, Deterministic):
             prior = prior or priors.standard_normal(encoder.output_shape[-1])
             self._regularizer = KLDivergenceRegularizer(prior, use_exact_kl=True)
@@ -163,21 +163,6 @@ class VAE(tf_keras.Model):
         )
         prior = priors.deserialize(config["prior"])
         return cls(encoder=encoder, decoder=decoder, prior=prior, name=config["name"])
-
-
-def _kl_regularizer(encoder, prior):
-    """The one KL regularizer of `encoder`, or None."""
-    found = [part for part in encoder.submodules if isinstance(part, tfpl.KLDivergenceRegularizer)]
-    if any(not isinstance(part, KLDivergenceRegularizer) for part in found):
-        raise ValueError(
-            "encoder has a tfp.layers.KLDivergenceRegularizer, which counts the KL twice: "
-            "use tfp_vae.KLDivergenceRegularizer"
-        )
-    if len(found) > 1:
-        raise ValueError(f"encoder has {len(found)} KL regularizers: expected one, at its output")
-    if found and prior is not None and found[0].distribution_b is not prior:
-        raise ValueError("encoder has a KL regularizer against another prior: give the prior once")
-    return found[0] if found else None
 
 
 def _part(parts, kind, name):

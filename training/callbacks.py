@@ -125,7 +125,9 @@ class KLWarmup(tf_keras.callbacks.Callback):
     def __init__(self, epochs, beta=1.0):
         super().__init__()
         if epochs <= 0:
-            raise ValueError(f"epochs {epochs}: expected at least 1; without it there is no warm-up")
+            raise ValueError(
+                f"epochs {epochs}: expected at least 1; without it there is no warm-up"
+            )
         self.epochs = epochs
         self.beta = beta
         self._epoch = 0

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 import cyclopts
 
-
 # One flag for each field of a dataclass, without a prefix.
 FLAGS = cyclopts.Parameter(name="*")
 
@@ -151,7 +150,7 @@ class Config:
 
     @property
     def run_name(self):
-        """`name`, or one made from the data set's: `mnist`, `photos` for ../photos, `x` for x.npz."""
+        """`name`, or one made from the data set's: `photos` for ../photos, `x` for x.npz."""
         if self.name is not None:
             return self.name
         stem = re.sub(r"\.np[yz]$", "", self.dataset.rstrip("/").rsplit("/", 1)[-1])

@@ -71,4 +71,6 @@ def create(run, config):
                 shutil.rmtree(path)
         run.path.mkdir(parents=True, exist_ok=run.resumed)
     except OSError as error:
-        raise InputError(f"--output-dir {config.output_dir}: cannot be written ({error})") from error
+        raise InputError(
+            f"--output-dir {config.output_dir}: cannot be written ({error})"
+        ) from error

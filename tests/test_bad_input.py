@@ -1,0 +1,133 @@
+"""Everything that the command must refuse: one line that names it, exit code 2, nothing written."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_fit import command, in_process
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory):
+    """Files and folders that are no images, by name."""
+    folder = tmp_path_factory.mktemp("bad")
+    rng = np.random.default_rng(0)
+    grey = rng.random((40, 8, 8)).astype(np.float32)
+    np.save(folder / "good.npy", grey)
+    (folder / "empty").mkdir()
+    (folder / "empty.npy").write_bytes(b"")
+    (folder / "junk.npz").write_bytes(b"this is no archive")
+    (folder / "junk.npy").write_bytes(rng.bytes(500))
+    (folder / "text.txt").write_text("hello")
+    (folder / "truncated.npy").write_bytes((folder / "good.npy").read_bytes()[:1000])
+    np.savez(folder / "good.npz", train=grey)
+    (folder / "truncated.npz").write_bytes((folder / "good.npz").read_bytes()[:3000])
+    np.savez(folder / "no_train.npz", images=grey)
+    np.savez(folder / "empty.npz")
+    np.savez(folder / "mixed.npz", train=grey, test=rng.random((4, 9, 9)))
+    np.save(folder / "objects.npy", np.array([grey[0], "x"], dtype=object), allow_pickle=True)
+    np.save(folder / "nan.npy", np.where(grey > 0.99, np.nan, grey))
+    np.save(folder / "bright.npy", grey * 255)
+    np.save(folder / "negative.npy", grey - 0.5)
+    np.save(folder / "integers.npy", (grey * 255).astype(np.int32))
+    np.save(folder / "flat.npy", grey.reshape(40, 64))
+    np.save(folder / "tiny.npy", grey[:, :4, :4])
+    np.save(folder / "none.npy", grey[:0])
+    np.save(folder / "one.npy", grey[:1])
+    np.save(folder / "two_channels.npy", np.stack([grey, grey], axis=-1))
+    np.save(folder / "zeros_and_ones.npy", (grey > 0.5).astype(np.uint8))
+    np.save(folder / "binary.npy", (grey > 0.5).astype(np.float32))
+    for name, sizes in (("sizes", (20, 30)), ("damaged", (64, 64, 64, 64)), ("small", (4, 4))):
+        (folder / name).mkdir()
+        for index, size in enumerate(sizes):
+            pixels = rng.integers(0, 256, (size, size)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+    damaged = folder / "damaged" / "0.png"
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    (folder / "fake").mkdir()
+    (folder / "fake" / "a.png").write_text("not a picture")
+    return folder
+
+
+BAD_INPUT = [
+    (("--network", "transformer"), "--network"),
+    (("--posterior", "normal"), "--posterior"),
+    (("--likelihood", "mse"), "--likelihood"),
+    (("--likelihood-scale", "wide"), "--likelihood-scale"),
+    (("--likelihood", "independent_normal", "--likelihood-scale", "0"), "--likelihood-scale 0.0"),
+    (("--likelihood-scale", "0.5"), "--likelihood-scale 0.5"),
+    (("--network", "conv", "--hidden-units", "9"), "--hidden-units"),
+    (("--kl", "both"), "--kl"),
+    (("--jit-compile", "perhaps"), "--jit-compile"),
+    (("--epoch", "3"), "--epoch"),
+    (("surprise",), "surprise"),
+    (("--epochs",), "--epochs"),
+    (("--epochs", "0"), "--epochs 0"),
+    (("--epochs", "-3"), "--epochs -3"),
+    (("--epochs", "3.5"), "3.5"),
+    (("--epochs", "many"), "many"),
+    (("--batch-size", "0"), "--batch-size 0"),
+    (("--batch-size", "100000"), "--batch-size 100000"),
+    (("--latent-size", "0"), "--latent-size 0"),
+    (("--hidden-units", "20", "0"), "--hidden-units 20 0"),
+    (("--image-size", "4"), "--image-size 4"),
+    (("--learning-rate", "nan"), "--learning-rate nan"),
+    (("--learning-rate", "0"), "--learning-rate 0.0"),
+    (("--beta", "-1"), "--beta -1.0"),
+    (("--beta", "inf"), "--beta inf"),
+    (("--kl-warmup-epochs", "-1"), "--kl-warmup-epochs -1"),
+    (("--seed", "-1"), "--seed -1"),
+    (("--seed", str(2**40)), "--seed"),
+    (("--name", "../elsewhere"), "--name ../elsewhere"),
+    (("--name", "/tmp/elsewhere"), "--name /tmp/elsewhere"),
+    (("--name", ".."), "--name .."),
+    (("--name", ""), "--name"),
+    (("--resume",), "--resume"),
+    (("--resume", "--restart"), "--resume --restart"),
+    (("--dataset", "no_such_data_set"), "no_such_data_set"),
+    (("--dataset", "no/such/folder"), "no/such/folder"),
+    (("--dataset", "mnist", "--data-dir", "{bad}/empty"), "tfds build mnist"),
+    (("--dataset", "mnist:9.9.9"), "mnist:9.9.9"),
+    (("--dataset", ""), "--dataset"),
+    *(
+        (("--dataset", f"{{bad}}/{name}"), name)
+        for name in (
+            *("empty", "sizes", "damaged", "small", "fake", "text.txt", "missing.npz"),
+            *("empty.npy", "junk.npz", "junk.npy", "truncated.npy", "truncated.npz"),
+            *("no_train.npz", "empty.npz", "mixed.npz", "objects.npy", "nan.npy", "bright.npy"),
+            *("negative.npy", "integers.npy", "flat.npy", "tiny.npy", "none.npy", "one.npy"),
+            *("two_channels.npy", "zeros_and_ones.npy", "good.npy"),  # 64 to a batch of 32
+        )
+    ),
+    (
+        ("--dataset", "{bad}/binary.npy", "--likelihood", "continuous_bernoulli"),
+        "--likelihood continuous_bernoulli",
+    ),
+]
+
+
+@pytest.mark.parametrize(("argv", "named"), BAD_INPUT, ids=lambda value: str(value)[:60])
+def test_bad_input_is_one_line_and_leaves_nothing(argv, named, bad_files, tmp_path, capfd):
+    argv = [word.format(bad=bad_files) for word in argv]
+    status = in_process("--output-dir", tmp_path / "runs", *argv)
+    error = capfd.readouterr().err
+    assert status == 2
+    assert error.count("\n") == 1 and named in error, error
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_output_folder_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", "/proc/nowhere"):
+        assert in_process("--output-dir", folder) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and f"--output-dir {folder}: cannot be written" in error
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_bad_input_of_the_real_command(clean_environment, tmp_path):
+    result = command("--dataset", "no.npz", cwd=tmp_path, env=clean_environment)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("--dataset no.npz: no.npz: not a .npy or .npz")
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,1 @@
+"""Files of named arrays that belong to one model: `.npz`, never pickled."""

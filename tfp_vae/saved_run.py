@@ -1,0 +1,122 @@
+"""A run on disk: which version of it to use, and whether its SavedModel is whole and ours."""
+
+import json
+import re
+from pathlib import Path
+
+import tensorflow as tf
+
+# What `tfp_vae.export` writes: each signature's inputs and outputs.
+SIGNATURES = {
+    "serving_default": ({"image"}, {"reconstruction"}),
+    "encode": ({"image"}, {"mean", "stddev", "scale_tril"}),
+    "decode": ({"latent"}, {"mean"}),
+    "sample": ({"n", "seed"}, {"image", "latent"}),
+    "log_likelihood": ({"image", "latent"}, {"log_likelihood"}),
+    "elbo": ({"image", "seed"}, {"elbo", "reconstruction_nll", "kl"}),
+}
+GRAPH = "saved_model.pb"
+
+
+class RunError(ValueError):
+    """A run that cannot be used; the message is one line that names its folder."""
+
+
+def find(path):
+    """The folder of a SavedModel: `path` itself, or the newest finished version below it.
+
+    Raises:
+      RunError: no such folder, or nothing finished in it.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        kind = "not a folder" if path.exists() else "no such folder"
+        raise RunError(f"{path}: {kind}: expected a run, such as saved_models/digits")
+    if path.suffix == ".incomplete":
+        raise RunError(f"{path}: an unfinished run: expected a version that training has finished")
+    if (path / GRAPH).is_file():
+        return path
+    folders = [child for child in path.iterdir() if child.is_dir()]
+    versions = [child for child in folders if child.name.isdecimal()]
+    if versions:
+        newest = max(versions, key=lambda version: int(version.name))
+        if not (newest / GRAPH).is_file():
+            raise RunError(f"{newest}: {GRAPH} is missing: expected a SavedModel")
+        return newest
+    unfinished = [child.name for child in folders if child.suffix == ".incomplete"]
+    if unfinished:
+        raise RunError(
+            f"{path}: only the unfinished {', '.join(sorted(unfinished))}: "
+            "expected a version that training has finished"
+        )
+    kind = "another kind of folder" if any(path.iterdir()) else "an empty folder"
+    raise RunError(f"{path}: {kind}: expected {GRAPH}, or versions of a run: 1, 2, ...")
+
+
+def open_model(folder):
+    """The loaded SavedModel in `folder`, whose signatures are those of `tfp_vae.export`.
+
+    Raises:
+      RunError: files that are missing or damaged, or a SavedModel of something else.
+    """
+    variables = folder / "variables"
+    for pattern in ("variables.index", "variables.data-*"):
+        if not list(variables.glob(pattern)):
+            raise RunError(f"{folder}: variables/{pattern} is missing: expected a whole SavedModel")
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    except Exception as error:  # a damaged file can fail anywhere in TensorFlow's reader
+        reason = re.sub(r"\{\{.*?\}\} *| *\[Op:.*?\]", "", str(error)).strip() or type(error).__name__
+        raise RunError(
+            f"{folder}: damaged: TensorFlow cannot load it ({reason.splitlines()[0]})"
+        ) from error
+    missing = [name for name in SIGNATURES if name not in loaded.signatures]
+    if missing:
+        raise RunError(
+            f"{folder}: no signature {', '.join(missing)}: expected a SavedModel of tfp_vae.export"
+        )
+    for name, (inputs, outputs) in SIGNATURES.items():
+        signature = loaded.signatures[name]
+        found = set(signature.structured_input_signature[1]), set(signature.structured_outputs)
+        if found != (inputs, outputs):
+            raise RunError(
+                f"{folder}: signature {name} is {_written(*found)}: "
+                f"expected {_written(inputs, outputs)}, as tfp_vae.export writes it"
+            )
+    return loaded
+
+
+def _written(inputs, outputs):
+    return f"({', '.join(sorted(inputs))}) -> {', '.join(sorted(outputs))}"
+
+
+def fingerprint(folder):
+    """A text that differs between SavedModels of different graphs or weights.
+
+    Raises:
+      RunError: no `fingerprint.pb` that can be read.
+    """
+    try:
+        return tf.saved_model.experimental.read_fingerprint(str(folder)).singleprint()
+    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise RunError(f"{folder}: fingerprint.pb is missing or damaged") from error
+
+
+def read_json(folder, name):
+    """The values of `config.json` or `metrics.json`, which a SavedModel alone does not have.
+
+    Returns:
+      A dict; empty where the file is missing.
+
+    Raises:
+      RunError: a file that cannot be read.
+    """
+    try:
+        values = json.loads((folder / name).read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder / name}: damaged ({error})") from error
+    if not isinstance(values, dict):
+        raise RunError(f"{folder / name}: damaged: expected names and values")
+    return values
