@@ -1,9 +1,8 @@
-"""A Gaussian mixture over the latents, for samples where q(z) is not the prior.
+"""A Gaussian mixture over the latents: a sampler for where they are not as the prior has them.
 
-q(z), the aggregate posterior, is the mean of q(z|x) over the images. Where training left it apart
-from the prior, draws from the prior fall where the decoder has seen nothing; a mixture fitted to
-the latents of real images does not (Ghosh et al., "From variational to deterministic
-autoencoders", 2020).
+The latents of real images, whose distribution is the aggregate posterior, may leave parts of the
+prior empty; what the decoder makes of draws from there it has not learned. Ghosh et al., "From
+variational to deterministic autoencoders" (2020), fit a mixture to the latents to sample from.
 """
 
 from typing import NamedTuple
@@ -11,73 +10,80 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.mixture import GaussianMixture
 
-from tfp_vae import arrays
+from tfp_vae import array_files
 
-MAX_ITERATIONS = 1000  # of expectation maximisation; scikit-learn's 100 stop short on digits
-PARAMETERS = ("weights", "means", "covariances", "precisions_cholesky")
+MAX_ITERATIONS = 1000  # of expectation maximisation
+AXES = {"weights": "K", "means": "KD", "covariances": "KDD", "precisions_cholesky": "KDD"}
 
 
 class LogLikelihoods(NamedTuple):
-    """Mean log-density of some latents, nats for each latent vector."""
+    """Mean log-density of some latents [N, D]: nats for each of the N."""
 
-    prior: float  # under N(0, I)
+    prior: float  # N(0, I)
     mixture: float
 
 
 def fit(latents, *, components=10, seed=0):
-    """A `sklearn.mixture.GaussianMixture` with full covariances, fitted to `latents` [N, D].
+    """A `sklearn.mixture.GaussianMixture` of full covariances, fitted to `latents` [N, D].
 
     Raises:
-      ValueError: fewer latents than components.
+      ValueError: fewer latents than components, or no component.
     """
     if not 1 <= components <= len(latents):
-        raise ValueError(f"components {components}: expected 1 to the {len(latents)} latents")
+        raise ValueError(
+            f"components {components}: expected 1 to {len(latents)}, as many as latents"
+        )
     mixture = GaussianMixture(components, max_iter=MAX_ITERATIONS, random_state=seed)
     return mixture.fit(np.asarray(latents, np.float64))
 
 
 def sample(mixture, n, *, seed):
-    """`n` draws, their components in random order: [n, D], float32; a function of the seed."""
+    """`n` draws from a mixture that `fit` or `load` returned: float32 [n, D].
+
+    The components come in random order, not one after another as from scikit-learn.
+    """
     generator = np.random.default_rng(seed)
     component = generator.choice(len(mixture.weights_), size=n, p=mixture.weights_)
     latents = generator.standard_normal([n, mixture.means_.shape[1]])
-    for index, mean in enumerate(mixture.means_):
-        scale_tril = np.linalg.cholesky(mixture.covariances_[index])
+    scale_trils = np.linalg.cholesky(mixture.covariances_)
+    for index, (mean, scale_tril) in enumerate(zip(mixture.means_, scale_trils, strict=True)):
         chosen = component == index
         latents[chosen] = mean + latents[chosen] @ scale_tril.T
     return latents.astype(np.float32)
 
 
 def log_likelihoods(mixture, latents):
-    """How well the prior and `mixture` predict `latents` [N, D], best ones it was not fitted to.
+    """How well prior and mixture predict `latents` [N, D] that the mixture was not fitted to.
 
     Returns:
       `LogLikelihoods`.
     """
     latents = np.asarray(latents, np.float64)
-    constant = latents.shape[1] * np.log(2.0 * np.pi)
-    prior = -0.5 * ((latents**2).sum(axis=1) + constant)
-    return LogLikelihoods(float(prior.mean()), float(mixture.score(latents)))
+    squares = (latents**2).sum(axis=1).mean()
+    prior = -0.5 * (squares + latents.shape[1] * np.log(2.0 * np.pi))
+    return LogLikelihoods(prior=float(prior), mixture=float(mixture.score(latents)))
 
 
 def save(mixture, path, *, fingerprint):
-    """Writes the mixture's parameters as plain arrays in a `.npz`.
+    """Writes what `fit` returned to a `.npz`.
 
     Args:
-      mixture: a fitted `GaussianMixture` with full covariances.
+      mixture: the fitted mixture.
       path: the file.
-      fingerprint: of the model whose latents these are, `SavedVAE.fingerprint`.
+      fingerprint: `SavedVAE.fingerprint` of the model whose latents it was fitted to.
     """
-    values = {name: getattr(mixture, f"{name}_") for name in PARAMETERS}
-    arrays.write(path, fingerprint=fingerprint, **values)
+    arrays = {name: getattr(mixture, f"{name}_") for name in AXES}
+    array_files.write(path, arrays, fingerprint=fingerprint)
 
 
 def load(path, *, fingerprint):
-    """The mixture that `save` wrote for the model with that fingerprint.
+    """The mixture in a file of `save`, for the model with that fingerprint.
 
     Raises:
-      ArraysError: another kind of file, or a mixture of another model's latents.
+      ArrayFileError: (a ValueError) another kind of file, or a mixture of another model's latents.
     """
-    values = arrays.read(path, PARAMETERS, fingerprint=fingerprint, kind="a mixture")
-    components, size = len(values["weights"]), values["means"].shape[-1]
-    ...
+    arrays = array_files.read(path, AXES, fingerprint=fingerprint)
+    mixture = GaussianMixture(len(arrays["weights"]))
+    for name in AXES:
+        setattr(mixture, f"{name}_", arrays[name])
+    return mixture

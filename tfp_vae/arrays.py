@@ -1,1 +1,0 @@
-"""Files of named arrays that belong to one model: `.npz`, never pickled."""
