@@ -3,11 +3,14 @@
 import itertools
 
 import numpy as np
+import tensorflow_probability as tfp
 
 import tfp_vae
 from tfp_vae.likelihoods import LIKELIHOODS
 from tfp_vae.networks import NETWORKS
 from tfp_vae.posteriors import POSTERIORS
+
+tfd = tfp.distributions
 
 NORMAL_SCALES = ("shared", "per_pixel", 0.5)
 LIKELIHOOD_OPTIONS = [
@@ -40,7 +43,7 @@ def small_vae(image_shape=(8, 9, 1), latent_size=4, **options):
 def closed_form_kl(posterior):
     """KL from N(0, I) of each row in float64 NumPy, from mean and covariance."""
     mean = posterior.mean().numpy().astype(np.float64)
-    if "TriL" in posterior.name:
+    if isinstance(posterior.tensor_distribution, tfd.MultivariateNormalTriL):
         covariance = posterior.covariance().numpy().astype(np.float64)
     else:
         covariance = np.stack([np.diag(v) for v in posterior.variance().numpy().astype(np.float64)])

@@ -8,6 +8,14 @@ from tfp_vae.layers import distribution_fn
 tfd = tfp.distributions
 
 
+def draw(posterior, seed):
+    """One draw of each row, [B, D], for any B; TFP's own draw of a full covariance fails at 0."""
+    noise = tf.random.stateless_normal(tf.shape(posterior.mean()), seed)
+    if isinstance(posterior, tfd.MultivariateNormalTriL):
+        return posterior.mean() + posterior.scale.matvec(noise)
+    return posterior.mean() + posterior.stddev() * noise
+
+
 def export(vae, path):
     """Writes a `VAE` as a SavedModel.
 
@@ -61,7 +69,7 @@ def export(vae, path):
     @tf.function(input_signature=[image, seed])
     def elbo(image, seed):
         posterior = posterior_of(image)
-        latents = posterior.sample(seed=seed)
+        latents = draw(posterior, seed)
         reconstruction_nll = -likelihood_of(latents).log_prob(image)
         kl = vae.divergence(posterior, latents)
         return {

@@ -43,6 +43,9 @@ class Splits:
             held = max(batch_size, SHUFFLE_BYTES // math.prod(train.shape))
 
             def epoch(number):
+                # Of this function's graph only: at a global seed of 0 tf.data would compare the
+                # order with 0 in Python, which a tensor cannot be.
+                tf.random.set_seed(1)
                 order = tf.random.experimental.index_shuffle(number, [seed, 1], max_index=2**31 - 1)
                 shuffled = train.stream().shuffle(held, seed=order, reshuffle_each_iteration=False)
                 first = start - number * steps  # batches of this epoch that are done already
