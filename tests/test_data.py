@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -71,8 +72,10 @@ def test_a_batch_is_a_function_of_seed_and_step(stream, request):
     for start in (1, 22, 37):
         for expected, actual in zip(run[start:], batches(splits, 60 - start, start), strict=True):
             np.testing.assert_array_equal(actual, expected)
-    assert not np.array_equal(run[0], run[22])  # a new order and new noise in each epoch of 22
     assert not np.array_equal(run[0], batches(splits, 1, seed=1)[0])
+    grey = dataclasses.replace(splits, binarise=False)
+    first, second = (batches(grey, 1, start=start)[0] for start in (0, 22))
+    assert not np.array_equal(first, second)  # a new order in each epoch of 22 steps
 
 
 def _as_stream(splits):
@@ -127,6 +130,12 @@ def test_evaluation_pixels_are_binarised_once():
         )
         np.testing.assert_array_equal(first, second)
         assert set(np.unique(first)) == {0.0, 1.0}
+
+
+def test_each_evaluation_image_has_noise_of_its_own():
+    same = sources.Split(50, (8, 8, 1), pixels=tf.fill([50, 8, 8, 1], 0.5))
+    (images,) = data.Splits(same, same, same, binarise=True).evaluation_batches("test", 50, 0)
+    assert len(np.unique(images.numpy().reshape(50, -1), axis=0)) == 50
 
 
 def test_densities_see_grey():
