@@ -217,9 +217,19 @@ def test_an_encoder_without_a_distribution_is_refused():
         tfp_vae.VAE(encoder=encoder, decoder=tutorial_decoder())
 
 
-def test_two_priors_are_refused():
+def test_a_model_without_an_input_shape_is_refused():
+    unbuilt = tf_keras.Sequential([tfkl.Flatten(), tfp_vae.MultivariateNormalTriL(4)])
+    with pytest.raises(ValueError, match="expected models whose input shapes are known"):
+        tfp_vae.VAE(encoder=unbuilt, decoder=tutorial_decoder())
+
+
+def test_the_prior_may_be_given_twice_but_not_two_priors():
+    zeros = tf.zeros(4)
+    same = tfd.Independent(tfd.Normal(loc=zeros, scale=1), reinterpreted_batch_ndims=1)
+    tfp_vae.VAE(tutorial_encoder(), tutorial_decoder(), prior=same)
+    other = tfd.Independent(tfd.Normal(loc=zeros, scale=2), reinterpreted_batch_ndims=1)
     with pytest.raises(ValueError, match="another prior"):
-        tfp_vae.VAE(tutorial_encoder(), tutorial_decoder(), tfp_vae.priors.standard_normal(4))
+        tfp_vae.VAE(tutorial_encoder(), tutorial_decoder(), prior=other)
 
 
 def test_bytes_are_refused_instead_of_trained_on():

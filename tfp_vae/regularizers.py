@@ -96,7 +96,8 @@ def regularizer_of(encoder, prior=None):
         )
     if len(found) > 1:
         raise ValueError(f"encoder has {len(found)} KL regularizers: expected one, at its output")
-    if found and prior is not None and found[0].distribution_b is not prior:
+    own = found[0].distribution_b if found else prior
+    if prior not in (None, own) and priors.serialize(prior) != priors.serialize(own):
         raise ValueError("encoder has a KL regularizer against another prior: give the prior once")
     return found[0] if found else None
 

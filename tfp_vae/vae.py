@@ -40,12 +40,15 @@ class VAE(tf_keras.Model):
       prior: p(z), a `tfd.Distribution` over [D]; None is the regularizer's, or N(0, I).
 
     Raises:
-      ValueError: the encoder does not end in a distribution layer, it has a KL regularizer that
-        counts twice (the stock one), several, or one against another prior than `prior`.
+      ValueError: a model without an input shape, an encoder that does not end in a distribution
+        layer, or that has a KL regularizer that counts twice (the stock one), several, or one
+        against another prior than `prior`.
     """
 
     def __init__(self, encoder, decoder, prior=None, **kwargs):
         super().__init__(dtype="float32", **kwargs)
+        if not (encoder.inputs and decoder.inputs):
+            raise ValueError("encoder and decoder: expected models whose input shapes are known")
         posterior_layer = encoder.layers[-1]
         if not isinstance(posterior_layer, tfpl.DistributionLambda):
             raise ValueError(
