@@ -12,6 +12,7 @@ if sys.argv[:1] != ["-m"]:
     import_tensorflow()
 
     from tfp_vae.export import export
+    from tfp_vae.inference import load
     from tfp_vae.likelihoods import (
         IndependentBernoulli,
         IndependentContinuousBernoulli,
@@ -32,5 +33,6 @@ __all__ = [
     "MultivariateNormalTriL",
     "build_vae",
     "export",
+    "load",
     "negative_log_likelihood",
 ]

@@ -14,25 +14,24 @@ def batched(function, count, inputs, outputs, name):
     """The `outputs` of a signature for `count` rows, computed `BATCH` rows at a time.
 
     Args:
-      function: from keyword tensors to a dict of tensors whose first axis is the rows.
+      function: a signature; the first axis of all it returns is the rows.
       count: number of rows.
       inputs: (slice of rows, number of the batch) -> the arguments of `function`.
       outputs: which of its outputs to keep.
       name: what the progress bar says.
 
     Returns:
-      A dict of float32 arrays [count, ...], whole rows also where count is 0.
+      A dict of float32 arrays [count, ...].
     """
-    results = {}
+    # Shapes come from the graph: TensorFlow's fused convolutions refuse a batch of none.
+    shapes = {output: function.structured_outputs[output].shape[1:] for output in outputs}
+    results = {output: np.empty([count, *shape], np.float32) for output, shape in shapes.items()}
     with progress_bar(count, name) as bar:
-        for number, start in enumerate(range(0, max(count, 1), BATCH)):
+        for number, start in enumerate(range(0, count, BATCH)):
             rows = slice(start, min(start + BATCH, count))
             tensors = function(**inputs(rows, number))
-            for output in outputs:
-                if number == 0:
-                    shape = (count, *tensors[output].shape[1:])
-                    results[output] = np.empty(shape, np.float32)
-                results[output][rows] = tensors[output]
+            for output, result in results.items():
+                result[rows] = tensors[output]
             bar.update(rows.stop - start)
     return results
 

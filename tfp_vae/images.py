@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from tfp_vae.errors import InputError
+
 FORMATS = ("PNG", "JPEG")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_FILE_PIXELS = 50_000_000  # a larger image is taken for a decompression bomb
@@ -18,7 +20,7 @@ ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 ORIENTATION_TAG = 0x0112
 
 
-class ImageError(ValueError):
+class ImageError(InputError):
     """An image or array that cannot be used; the message is one line that names it."""
 
 
@@ -122,12 +124,15 @@ def to_float(images):
 
 
 def resize(images, side):
-    """The middle square of `images` [..., H, W, C] at `side` x `side`; the dtype stays."""
+    """The middle of `images` [..., H, W, C] at `side` x `side`, or (height, width); dtype kept."""
+    rows, columns = (side, side) if isinstance(side, int) else side
     height, width = tf.shape(images)[-3], tf.shape(images)[-2]
-    square = tf.minimum(height, width)
-    top, left = (height - square) // 2, (width - square) // 2
-    images = tf.image.crop_to_bounding_box(images, top, left, square, square)
-    resized = tf.image.resize(to_float(images), (side, side), antialias=True)
+    # The largest part of the new proportions: a square, for a side.
+    cropped_height = tf.minimum(height, tf.maximum(1, width * rows // columns))
+    cropped_width = tf.minimum(width, tf.maximum(1, height * columns // rows))
+    top, left = (height - cropped_height) // 2, (width - cropped_width) // 2
+    images = tf.image.crop_to_bounding_box(images, top, left, cropped_height, cropped_width)
+    resized = tf.image.resize(to_float(images), (rows, columns), antialias=True)
     resized = tf.clip_by_value(resized, 0.0, 1.0)
     return tf.cast(tf.round(resized * 255.0), tf.uint8) if images.dtype == tf.uint8 else resized
 

@@ -80,7 +80,7 @@ def load(path, *, fingerprint):
     """The mixture in a file of `save`, for the model with that fingerprint.
 
     Raises:
-      ArrayFileError: (a ValueError) another kind of file, or a mixture of another model's latents.
+      InputError: another kind of file, or a mixture of another model's latents.
     """
     arrays = array_files.read(path, AXES, fingerprint=fingerprint)
     mixture = GaussianMixture(len(arrays["weights"]))

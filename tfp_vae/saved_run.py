@@ -6,6 +6,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from tfp_vae.errors import InputError
+
 # What `tfp_vae.export` writes: each signature's inputs and outputs.
 SIGNATURES = {
     "serving_default": ({"image"}, {"reconstruction"}),
@@ -18,7 +20,7 @@ SIGNATURES = {
 GRAPH = "saved_model.pb"
 
 
-class RunError(ValueError):
+class RunError(InputError):
     """A run that cannot be used; the message is one line that names its folder."""
 
 
@@ -66,7 +68,9 @@ def open_model(folder):
     try:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # a damaged file can fail anywhere in TensorFlow's reader
-        reason = re.sub(r"\{\{.*?\}\} *| *\[Op:.*?\]", "", str(error)).strip() or type(error).__name__
+        reason = (
+            re.sub(r"\{\{.*?\}\} *| *\[Op:.*?\]", "", str(error)).strip() or type(error).__name__
+        )
         raise RunError(
             f"{folder}: damaged: TensorFlow cannot load it ({reason.splitlines()[0]})"
         ) from error
@@ -83,6 +87,9 @@ def open_model(folder):
                 f"{folder}: signature {name} is {_written(*found)}: "
                 f"expected {_written(inputs, outputs)}, as tfp_vae.export writes it"
             )
+    shape = loaded.signatures["decode"].structured_outputs["mean"].shape
+    if None in shape[1:]:
+        raise RunError(f"{folder}: images {shape}: expected a fixed height and width")
     return loaded
 
 

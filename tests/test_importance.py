@@ -1,0 +1,115 @@
+"""log p(x): identities, and a linear-Gaussian model whose log p(x) has a closed form."""
+
+import numpy as np
+import pytest
+import tensorflow_probability as tfp
+from registry import small_vae
+from scipy import stats
+
+import tfp_vae
+from tfp_vae.batches import BATCH
+from tfp_vae.posteriors import MIN_SCALE
+
+SHAPE, LATENTS = (4, 4, 1), 2
+
+
+def linear_gaussian(path, sigma, widened=1.0):
+    """Exports x = b + W z + sigma * noise with its own posterior, whose scale may be widened.
+
+    Returns:
+      The loaded model, and log p(x) of images in float64.
+    """
+    random = np.random.default_rng(0)
+    w, b = 0.1 * random.normal(size=(16, LATENTS)), np.full(16, 0.5)
+    covariance = np.linalg.inv(np.eye(LATENTS) + w.T @ w / sigma**2)
+    to_mean = w @ covariance / sigma**2
+    scale_tril = widened * np.linalg.cholesky(covariance)
+    raw = np.tril(scale_tril, -1) + np.diag(np.log(np.expm1(np.diag(scale_tril) - MIN_SCALE)))
+    triangle = tfp.math.fill_triangular_inverse(raw).numpy()
+    vae = tfp_vae.build_vae(
+        SHAPE,
+        LATENTS,
+        hidden_units=(),
+        likelihood="independent_normal",
+        likelihood_scale=sigma,
+    )
+    vae.encoder.layers[-2].set_weights(
+        [np.hstack([to_mean, np.zeros([16, 3])]), np.concatenate([-b @ to_mean, triangle])]
+    )
+    vae.decoder.layers[-2].set_weights([w.T, b])
+    tfp_vae.export(vae, path)
+    density = stats.multivariate_normal(b, w @ w.T + sigma**2 * np.eye(16))
+    return tfp_vae.load(path), lambda images: density.logpdf(images.reshape(-1, 16))
+
+
+@pytest.fixture(scope="module")
+def images():
+    """More than one batch, in [0, 1], so far from the mean that log p(x) is -1,000 and less."""
+    return np.random.default_rng(1).random((BATCH + 40, *SHAPE))
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.01])
+def test_the_exact_posterior_gives_the_closed_form(sigma, images, tmp_path):
+    model, log_density = linear_gaussian(tmp_path, sigma)
+    expected = log_density(images)
+    if sigma == 0.01:  # the weights' exponentials are zero in float64
+        assert expected.max() < -800
+    few = model.log_marginal_likelihood(images, num_samples=3, seed=0)
+    np.testing.assert_allclose(few, expected, rtol=1e-5, atol=1e-3)
+    many = model.log_marginal_likelihood(images[:30], num_samples=1000, seed=0)
+    assert abs(many.mean() - expected[:30].mean()) < 0.01
+
+
+def test_a_wrong_posterior_is_put_right_by_the_weights(images, tmp_path):
+    model, log_density = linear_gaussian(tmp_path, 0.3, widened=1.5)
+    expected = log_density(images)
+    gaps = {
+        k: expected.mean() - model.log_marginal_likelihood(images, num_samples=k, seed=0).mean()
+        for k in (1, 1000)
+    }
+    assert gaps[1] > 0.2
+    assert abs(gaps[1000]) < 0.01
+
+
+@pytest.fixture(scope="module")
+def trained(grey_images, tmp_path_factory):
+    vae = small_vae()
+    vae.fit(grey_images, epochs=3, verbose=0)
+    path = tmp_path_factory.mktemp("trained")
+    tfp_vae.export(vae, path)
+    return tfp_vae.load(path)
+
+
+def test_one_sample_is_the_elbo_on_average(trained, grey_images):
+    images, seeds = grey_images.round(), range(60)
+    one = [trained.log_marginal_likelihood(images, num_samples=1, seed=s).mean() for s in seeds]
+    elbo = [trained.elbo(images, seed=s).elbo.mean() for s in seeds]
+    error = np.sqrt((np.var(one) + np.var(elbo)) / len(seeds))
+    assert abs(np.mean(one) - np.mean(elbo)) < 4 * error
+    assert np.std(one) > 0
+
+
+def test_the_bound_rises_with_the_number_of_samples(trained, grey_images):
+    images = grey_images.round()
+    bounds = [
+        trained.log_marginal_likelihood(images, num_samples=k, seed=0).mean()
+        for k in (1, 10, 100, 1000)
+    ]
+    assert np.all(np.diff(bounds) > 0)
+
+
+def test_a_seed_decides_it(trained, grey_images):
+    first, again, other = (
+        trained.log_marginal_likelihood(grey_images, num_samples=2, seed=seed) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.all(first != other)
+
+
+def test_a_deterministic_posterior_is_refused(grey_images, tmp_path):
+    tfp_vae.export(small_vae(posterior="deterministic"), tmp_path)
+    model = tfp_vae.load(tmp_path)
+    with pytest.raises(ValueError, match="the posterior is deterministic"):
+        model.log_marginal_likelihood(grey_images, num_samples=2, seed=0)
+    with pytest.raises(ValueError, match="num_samples 0: expected an integer >= 1"):
+        model.log_marginal_likelihood(grey_images, num_samples=0, seed=0)

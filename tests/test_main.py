@@ -1,0 +1,122 @@
+"""`python -m tfp_vae` as a whole: what it refuses, what it waits for, what it needs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import user_folder
+from PIL import Image
+
+import tfp_vae
+from tfp_vae.__main__ import main
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = [
+    *("sample", "reconstruct", "encode", "interpolate", "traverse", "arithmetic"),
+    *("search build", "search query", "mixture", "info"),
+]
+
+
+@pytest.fixture(scope="module")
+def place(grey_images, tmp_path_factory):
+    place = tmp_path_factory.mktemp("place")
+    user_folder.make(place, grey_images)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sample nowhere {out}/s.png", "nowhere: no such folder"),
+        ("sample run {out}/s.jpg", "s.jpg: expected a file that ends in .png, .npz"),
+        ("sample run {out}/none/s.png", "none: expected one that can be written"),
+        ("sample run /proc/s.png", "/proc/s.png: cannot be written"),
+        ("sample run {out} --n 4", "expected a file that ends in"),
+        ("sample run {out}/s.png --n 0", '"0" for --n. Must be >= 1'),
+        ("sample run {out}/s.png --n 3.5", '"3.5" is not an integer'),
+        ("sample run {out}/s.png --seed -1", '"-1" for --seed. Must be >= 0'),
+        ("sample run {out}/s.png --sampler gmm", '"gmm"'),
+        ("sample run {out}/s.png --sampler gaussian_mixture", "gaussian_mixture with a file"),
+        ("sample run {out}/s.png --mixture m.npz", "prior without"),
+        ("sample run {out}/s.png --sampler gaussian_mixture --mixture images.npy", "no array fin"),
+        ("sample run", "OUT requires an argument"),
+        ("reconstruct run none {out}/r.png", "none: no such file or folder"),
+        ("encode run bad.png {out}/e.csv", "bad.png: damaged"),
+        ("encode run large.png {out}/e.csv", "large.png: 20x20x1 pixels: expected 8x9x1"),
+        ("interpolate run images.npy images.npy:0 {out}/i.png", "130 images: expected one"),
+        (
+            "interpolate run images.npy:1 images.npy:0 {out}/i.png --steps 1",
+            "--steps. Must be >= 2",
+        ),
+        ("interpolate run images.npy:1 images.npy:0 {out}/i.png --format gif", "ends in .gif"),
+        ("traverse run images.npy:0 {out}/t.png --dimension 4", "--dimension 4: expected 0 to 3"),
+        ("traverse run images.npy:0 {out}/t.png --range 0 nan", "--range"),
+        ("arithmetic run images.npy:0 {out}/a.png --with photos", "--without"),
+        ("search build plain photos {out}/x.npz --metric symmetric_kl", "deterministic posterior"),
+        ("search query run images.npy images.npy:0", "images.npy: no array fingerprint, means"),
+        ("mixture run photos {out}/m.npz", "--components 10: 3 images: expected more images"),
+        ("nothing run", 'Unknown command "nothing"'),
+        ("search find run", 'Unknown command "find"'),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    text, message, place, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(place)
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save("large.png")
+    Path("bad.png").write_bytes(Path("photos/0.png").read_bytes()[:60])
+    assert main(text.format(out=tmp_path).split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and len(captured.err.splitlines()) == 1
+    assert message in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_index_or_a_mixture_of_another_model_is_refused(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    for text in ("search build run photos {out}/x.npz", "mixture run images.npy {out}/m.npz"):
+        assert main(text.format(out=tmp_path).split()) == 0
+    for text in (
+        "search query plain {out}/x.npz images.npy:0",
+        "sample plain {out}/s.png --sampler gaussian_mixture --mixture {out}/m.npz",
+    ):
+        assert main(text.format(out=tmp_path).split()) == 2
+        assert "made with another model" in capsys.readouterr().err
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = """
+import sys
+sys.argv = ["-m"]  # as Python sets it while it looks for tfp_vae.__main__
+from tfp_vae.__main__ import main
+for command in sys.stdin.read().splitlines():
+    assert main([*command.split(), "--help"]) == 0, command
+assert "tensorflow" not in sys.modules
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], input="\n".join(COMMANDS), capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    for command in COMMANDS:
+        assert f"Usage: python -m tfp_vae {command}" in result.stdout
+
+
+def test_a_process_without_keras_or_tfp_makes_the_same_samples(place, tmp_path, clean_environment):
+    for package in ("tf_keras", "tensorflow_probability", "training"):
+        (tmp_path / f"{package}.py").write_text(f"raise ImportError('{package} is not here')")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    result = subprocess.run(
+        [sys.executable, "-m", "tfp_vae", "sample", "run", tmp_path / "s.npz", "--n", "600"],
+        cwd=place,
+        env={**clean_environment, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    drawn = tfp_vae.load(place / "run").prior_sample(600, seed=0)
+    with np.load(tmp_path / "s.npz") as arrays:
+        np.testing.assert_array_equal(arrays["latent"], drawn.latent)
+        np.testing.assert_array_equal(arrays["image"], drawn.image)
