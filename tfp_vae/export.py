@@ -49,9 +49,14 @@ def export(vae, path):
     @tf.function(input_signature=[image])
     def encode(image):
         posterior = posterior_of(image)
-        full = isinstance(posterior, tfd.MultivariateNormalTriL)
-        scale_tril = posterior.scale.to_dense() if full else tf.linalg.diag(posterior.stddev())
-        return {"mean": posterior.mean(), "stddev": posterior.stddev(), "scale_tril": scale_tril}
+        if isinstance(posterior, tfd.MultivariateNormalTriL):
+            scale_tril = posterior.scale.to_dense()
+            # TFP's own stddev would form the covariance, with an op that LiteRT has not.
+            stddev = tf.sqrt(tf.reduce_sum(scale_tril**2, axis=-1))
+        else:
+            stddev = posterior.stddev()
+            scale_tril = tf.linalg.diag(stddev)
+        return {"mean": posterior.mean(), "stddev": stddev, "scale_tril": scale_tril}
 
     @tf.function(input_signature=[latent])
     def decode(latent):

@@ -36,12 +36,14 @@ class MultivariateNormalTriL(DistributionLayer, tfpl.MultivariateNormalTriL):
 
     @staticmethod
     def new(params, event_size, validate_args=False, name=None):
-        """As `tfp.layers`, without the bijector that XLA refuses where the batch is not fixed."""
+        """As `tfp.layers`, without ops that XLA (at an unknown batch) or LiteRT refuse."""
         with tf.name_scope(name or "MultivariateNormalTriL"):
             params = tf.convert_to_tensor(params)
             raw = tfp.math.fill_triangular(params[..., event_size:])
-            below = raw * np.tri(event_size, k=-1, dtype=params.dtype.as_numpy_dtype)
-            diagonal = tf.math.softplus(tf.linalg.diag_part(raw)) + MIN_SCALE
+            dtype = params.dtype.as_numpy_dtype
+            below = raw * np.tri(event_size, k=-1, dtype=dtype)
+            on_diagonal = tf.reduce_sum(raw * np.eye(event_size, dtype=dtype), axis=-1)
+            diagonal = tf.math.softplus(on_diagonal) + MIN_SCALE
             return tfd.MultivariateNormalTriL(
                 loc=params[..., :event_size],
                 scale_tril=below + tf.linalg.diag(diagonal),
