@@ -84,7 +84,7 @@ class Config:
     kl_warmup_epochs: Integer = 0
     """Epochs over which that weight rises linearly from 0 to beta."""
 
-    epochs: Integer = 150
+    epochs: Integer = 200
     """Passes over the training images."""
 
     batch_size: Integer = 64

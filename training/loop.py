@@ -12,7 +12,7 @@ from training import callbacks
 from training.config import TrainingError
 
 MANIFOLD_LATENTS = 2
-PICTURES = 50  # of each kind at most, in one run
+PICTURES = 20  # of each kind at most, in one run
 RECONSTRUCTIONS = 30  # images in a picture of them
 DENSE_STEPS_PER_EXECUTION = 16  # a dense step is too short to return to Python after each
 
