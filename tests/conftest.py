@@ -3,10 +3,18 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 import tfp_vae  # noqa: F401  (first, so that TensorFlow starts quietly)
+
+# The same inputs each time, in seconds; `--hypothesis-profile=long` tries other ones, for minutes.
+hypothesis.settings.register_profile(
+    "default", derandomize=True, deadline=None, max_examples=100, database=None
+)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=3000, database=None)
+hypothesis.settings.load_profile("default")
 
 MNIST = Path(__file__).parents[1].parent / "shared" / "tensorflow_datasets"
 

@@ -84,7 +84,8 @@ def test_the_shared_scale_is_one_learned_weight_and_a_fixed_one_none():
     learned, fixed = independent_normal(SHAPE, "shared"), independent_normal(SHAPE, 0.5)
     learned(params_for(learned)), fixed(params_for(fixed))
     assert [weight.shape.rank for weight in learned.trainable_weights] == [0]
-    assert fixed.weights == []
+    assert fixed.trainable_weights == []
+    assert [weight.name for weight in fixed.weights] == ["draws:0"]  # the count of its draws
 
 
 @pytest.mark.parametrize("options", LIKELIHOOD_OPTIONS, ids=name_of)

@@ -11,6 +11,7 @@ if sys.argv[:1] != ["-m"]:
 
     import_tensorflow()
 
+    from tfp_vae.evaluation import evaluate
     from tfp_vae.export import export
     from tfp_vae.inference import load
     from tfp_vae.likelihoods import (
@@ -32,6 +33,7 @@ __all__ = [
     "KLDivergenceRegularizer",
     "MultivariateNormalTriL",
     "build_vae",
+    "evaluate",
     "export",
     "load",
     "negative_log_likelihood",

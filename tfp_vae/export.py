@@ -4,16 +4,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_vae.layers import distribution_fn
+from tfp_vae.posteriors import reparameterized
 
 tfd = tfp.distributions
-
-
-def draw(posterior, seed):
-    """One draw of each row, [B, D], for any B; TFP's own draw of a full covariance fails at 0."""
-    noise = tf.random.stateless_normal(tf.shape(posterior.mean()), seed)
-    if isinstance(posterior, tfd.MultivariateNormalTriL):
-        return posterior.mean() + posterior.scale.matvec(noise)
-    return posterior.mean() + posterior.stddev() * noise
 
 
 def export(vae, path):
@@ -74,7 +67,8 @@ def export(vae, path):
     @tf.function(input_signature=[image, seed])
     def elbo(image, seed):
         posterior = posterior_of(image)
-        latents = draw(posterior, seed)
+        noise = tf.random.stateless_normal(tf.shape(posterior.mean()), seed)
+        latents = reparameterized(posterior, noise)
         reconstruction_nll = -likelihood_of(latents).log_prob(image)
         kl = vae.divergence(posterior, latents)
         return {

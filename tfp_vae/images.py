@@ -3,25 +3,23 @@
 An image is [H, W, C], C = 1 (grey) or 3 (red, green, blue), uint8 0..255 or float32 0..1.
 """
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
-from tfp_vae.errors import InputError
+from tfp_vae.errors import ImageError
+from tfp_vae.plain_arrays import read_arrays  # noqa: F401  (part of this module's functions)
 
-FORMATS = ("PNG", "JPEG")
+OPENERS = {b"\x89PNG\r\n\x1a\n": PngImageFile, b"\xff\xd8\xff": JpegImageFile}
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_FILE_PIXELS = 50_000_000  # a larger image is taken for a decompression bomb
 SHOWN_SIDE = 48  # pixels: smaller images are enlarged by a whole factor in pictures
 ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 ORIENTATION_TAG = 0x0112
-
-
-class ImageError(InputError):
-    """An image or array that cannot be used; the message is one line that names it."""
 
 
 def find_files(folder):
@@ -38,20 +36,40 @@ def find_files(folder):
 
 
 def _open(path):
+    """The header of an image file, for its size; decoding is what a bomb waits for.
+
+    Not `Image.open`: above 89 million pixels it writes a warning of two lines besides ours, and it
+    takes a photo of several frames for a format of its own, whose orientation is then not read.
+    """
     try:
-        image = Image.open(path, formats=FORMATS)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
+        if not Path(path).is_file():  # opening a pipe would wait for a writer
+            raise OSError("it is no file")
+        with open(path, "rb") as file:
+            start = file.read(8)
+        opener = next((known for magic, known in OPENERS.items() if start.startswith(magic)), None)
+        if opener is None:
+            raise OSError("another format")
+        image = opener(path)
+    except Exception as error:  # PIL raises a dozen kinds on damaged bytes
         raise ImageError(f"{path}: not a PNG or JPEG image that can be read ({error})") from error
     if image.width * image.height > MAX_FILE_PIXELS:
+        image.close()
         raise ImageError(f"{path}: {image.width} x {image.height} pixels: more than 50 million")
     return image
+
+
+def _orientation(image, path):
+    try:
+        return image.getexif().get(ORIENTATION_TAG)
+    except Exception as error:  # as above
+        raise ImageError(f"{path}: damaged EXIF ({error})") from error
 
 
 def file_shape(path):
     """(H, W, C) of an image file, from its header alone."""
     with _open(path) as image:
         height, width = image.height, image.width
-        if image.format == "JPEG" and image.getexif().get(ORIENTATION_TAG) in ROTATED:
+        if image.format == "JPEG" and _orientation(image, path) in ROTATED:
             height, width = width, height
         grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
         return height, width, 1 if grey else 3
@@ -70,26 +88,9 @@ def read_file(path, channels):
             if image.mode.startswith("I"):  # 16 bits a pixel
                 image = Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
             pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
+        except Exception as error:  # as above
             raise ImageError(f"{path}: damaged ({error})") from error
     return pixels.reshape(*pixels.shape[:2], channels)
-
-
-def read_arrays(path):
-    """The arrays of a `.npz`, or of a `.npy` under the name "train".
-
-    Raises:
-      ImageError: not such a file, or one that holds pickled objects.
-    """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"train": loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it is empty"
-        raise ImageError(f"{path}: not a .npy or .npz of plain arrays ({reason})") from error
 
 
 def checked(array, name):
@@ -139,7 +140,7 @@ def resize(images, side):
 
 def grid(images, columns):
     """`images` [N, H, W, C], in rows of `columns`, as one uint8 image with grey lines between."""
-    images = np.clip(np.asarray(images, np.float32), 0, 1)
+    images = np.nan_to_num(np.asarray(images, np.float32)).clip(0, 1)  # NaN is black
     factor = -(-SHOWN_SIDE // max(images.shape[1:3]))
     images = np.rint(images * 255).astype(np.uint8).repeat(factor, axis=1).repeat(factor, axis=2)
     count, height, width, channels = images.shape

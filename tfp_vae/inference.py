@@ -8,9 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfp_vae import batches, latent_paths, saved_run
-from tfp_vae.batches import BATCH
-from tfp_vae.importance import log_weight_sum
+from tfp_vae import batches, importance, latent_paths, saved_run
 
 
 class Posterior(NamedTuple):
@@ -75,6 +73,7 @@ class SavedVAE:
         self.path = path
         self.signatures = saved_model.signatures
         self._saved_model = saved_model  # owns the variables, which the signatures do not
+        self.log_weight_sums = importance.log_weight_sums(self.signatures)
         decode = self.signatures["decode"]
         self.image_shape = tuple(decode.structured_outputs["mean"].shape[1:])
         (self.latent_size,) = decode.structured_input_signature[1]["latent"].shape[1:]
@@ -160,21 +159,8 @@ class SavedVAE:
         Raises:
           ValueError: besides bad input, a deterministic posterior, which has no density.
         """
-        images = batches.checked_images(images, self.image_shape)
-        seed, count = batches.checked_seed(seed), images.shape[0]
-        if num_samples < 1:
-            raise ValueError(f"num_samples {num_samples}: expected an integer >= 1")
-        totals = np.empty(count, np.float64)
-        with batches.progress_bar(count * num_samples, "log p(x)") as bar:
-            for start in range(0, count, BATCH):
-                totals[start : start + BATCH] = log_weight_sum(
-                    self.signatures,
-                    batches.floats(images[start : start + BATCH]),
-                    num_samples=num_samples,
-                    noise=np.random.default_rng([seed, start]),
-                    bar=bar,
-                )
-        return totals - np.log(num_samples)
+        estimates = importance.estimate(self, images, num_samples=num_samples, seed=seed)
+        return estimates.log_marginal_likelihood
 
     def interpolate(self, a, b, steps, spherical=False):
         """Decoded latents evenly spaced from image `a`'s mean to image `b`'s: [steps, H, W, C].

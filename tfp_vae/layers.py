@@ -36,14 +36,14 @@ class DistributionLayer(tfpl.DistributionLambda):
 
     * the config holds plain values, never a pickled function, so every Keras format loads in safe
       mode (tensorflow/probability #325, #742, #1350, #1604);
-    * a random draw advances a `tf.random.Generator`, whose state is a variable and therefore in
-      every checkpoint, so that an interrupted run can continue bit for bit;
+    * a random draw is a function of the seed, the replica and a count of draws, a variable and
+      therefore in every checkpoint, so that an interrupted run can continue bit for bit;
     * parameters and densities stay float32 under mixed precision.
 
     Args:
       convert_to_tensor_fn: how the distribution becomes a tensor: "sample", "mean", "mode",
         "stddev", "variance", "logits", "probs", or a callable (saved if registered with Keras).
-      seed: integer that starts the generator; None draws it from NumPy's global state, which
+      seed: integer; None draws it from NumPy's global state, which
         `tf_keras.utils.set_random_seed` sets.
     """
 
@@ -60,18 +60,34 @@ class DistributionLayer(tfpl.DistributionLambda):
         if name == "sample":
 
             def convert(distribution):
-                return distribution.sample(seed=self._next_seed())
+                return self.draw(distribution)
 
         tfpl.DistributionLambda.__init__(self, self.make_distribution, convert, **kwargs)
         self.seed = seed
         self._convert_to_tensor_name = name
-        self._generator = None
         if name == "sample":
-            start = np.random.randint(2**31) if seed is None else seed
-            self._generator = tf.random.Generator.from_seed(start, alg="philox")
+            self._first_seed = np.random.randint(2**31) if seed is None else seed
+            # Each replica counts its own draws, which are equally many: no word between them.
+            self._draws = tf.Variable(
+                0,
+                dtype=tf.int64,
+                trainable=False,
+                name="draws",
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
 
     def _next_seed(self):
-        return self._generator.uniform_full_int([2], dtype=tf.int32)
+        """The seed of one more draw, int64 [2]."""
+        context = tf.distribute.get_replica_context()
+        replica = 0 if context is None else context.replica_id_in_sync_group
+        first = tf.cast(replica, tf.int64) * 2**32 + self._first_seed
+        return tf.stack([first, self._draws.assign_add(1)])
+
+    def draw(self, distribution):
+        """One more draw from `distribution`."""
+        seed = tf.random.stateless_uniform([2], self._next_seed(), None, None, tf.int32)
+        return distribution.sample(seed=seed)  # TFP takes int32 seeds only
 
     def make_distribution(self, params):
         """The distribution, a `tfd.Distribution`, that `params` [..., params_size] stand for."""

@@ -19,6 +19,23 @@ tfpl = tfp.layers
 # (1/255). Without it a pixel that never changes would send the density to infinity.
 MIN_PIXEL_SCALE = 1e-3
 
+# A mean of 0 or 1 would be an infinite logit; a pixel that was black in all of the training images
+# need not be so in the next.
+MEAN_BOUND = 1e-3
+
+
+def _logits(mean):
+    mean = np.clip(mean, MEAN_BOUND, 1 - MEAN_BOUND)
+    return np.log(mean) - np.log1p(-mean)
+
+
+class _Bernoulli(tfd.Bernoulli):
+    """`tfd.Bernoulli` from logits, with one logarithm in its log-probability in place of two."""
+
+    def _log_prob(self, event):
+        event = tf.cast(event, self.logits.dtype)
+        return -tf.nn.sigmoid_cross_entropy_with_logits(labels=event, logits=self.logits)
+
 
 class _PerPixel(DistributionLayer):
     """A likelihood with one parameter for each pixel and channel."""
@@ -31,6 +48,10 @@ class _PerPixel(DistributionLayer):
     def params_size(event_shape=()):
         """The number of parameters of one draw."""
         return int(np.prod(event_shape))
+
+    def start(self, mean):
+        """The first guess of every parameter, [parameters, H, W, C], for images with this mean."""
+        return _logits(mean)[np.newaxis]
 
     def reshaped(self, params):
         """`params` [..., size], bounded, as [..., *event_shape]."""
@@ -71,7 +92,13 @@ class IndependentBernoulli(_PerPixel, tfpl.IndependentBernoulli):
         _PerPixel.__init__(self, event_shape, convert_to_tensor_fn, seed, **kwargs)
 
     def make_distribution(self, params):
-        return self.new(bound(params), self.event_shape, self.sample_dtype, self.validate_args)
+        dtype = self.sample_dtype or tf.float32
+        logits = self.reshaped(params)
+        pixels = _Bernoulli(logits=logits, dtype=dtype, validate_args=self.validate_args)
+        images = self.independent(pixels)
+        # As tfp.layers: so that `convert_to_tensor_fn` may be `tfd.Bernoulli.logits` or its probs.
+        images._logits, images._probs = pixels._logits, pixels._probs
+        return images
 
     def get_config(self):
         own = {"sample_dtype": self.sample_dtype, "validate_args": self.validate_args}
@@ -125,6 +152,9 @@ class IndependentNormalSharedScale(_PerPixel):
         if self.fixed_scale is not None:
             return self.fixed_scale
         return MIN_PIXEL_SCALE + tf.math.softplus(bound(self.raw_scale))
+
+    def start(self, mean):
+        return mean[np.newaxis]
 
     def make_distribution(self, params):
         return self.independent(tfd.Normal(loc=self.reshaped(params), scale=self.scale))

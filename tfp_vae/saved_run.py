@@ -1,12 +1,11 @@
 """A run on disk: which version of it to use, and whether its SavedModel is whole and ours."""
 
 import json
-import re
 from pathlib import Path
 
 import tensorflow as tf
 
-from tfp_vae.errors import InputError
+from tfp_vae.errors import InputError, reason
 
 # What `tfp_vae.export` writes: each signature's inputs and outputs.
 SIGNATURES = {
@@ -68,12 +67,7 @@ def open_model(folder):
     try:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # a damaged file can fail anywhere in TensorFlow's reader
-        reason = (
-            re.sub(r"\{\{.*?\}\} *| *\[Op:.*?\]", "", str(error)).strip() or type(error).__name__
-        )
-        raise RunError(
-            f"{folder}: damaged: TensorFlow cannot load it ({reason.splitlines()[0]})"
-        ) from error
+        raise RunError(f"{folder}: damaged: TensorFlow cannot load it ({reason(error)})") from error
     missing = [name for name in SIGNATURES if name not in loaded.signatures]
     if missing:
         raise RunError(

@@ -6,8 +6,9 @@ import tensorflow_probability as tfp
 import tf_keras
 
 from tfp_vae import priors
+from tfp_vae.layers import DistributionLayer, distribution_fn
 from tfp_vae.likelihoods import LIKELIHOODS
-from tfp_vae.networks import NETWORKS
+from tfp_vae.networks import ACTIVATIONS, NETWORKS
 from tfp_vae.posteriors import POSTERIORS, Deterministic
 from tfp_vae.priors import PRIORS
 from tfp_vae.regularizers import KLDivergenceRegularizer, regularizer_of
@@ -57,6 +58,9 @@ class VAE(tf_keras.Model):
             )
         self.encoder = encoder
         self.decoder = decoder
+        # Without a draw, which would be counted, and so change what training draws next.
+        own = isinstance(posterior_layer, DistributionLayer)
+        self._posterior_of = distribution_fn(encoder) if own else encoder
         self._regularizer = regularizer_of(encoder, prior)
         if self._regularizer is None and not isinstance(posterior_layer, Deterministic):
             prior = prior or priors.standard_normal(encoder.output_shape[-1])
@@ -68,6 +72,7 @@ class VAE(tf_keras.Model):
         else:
             self._prior = self._regularizer.distribution_b
             self.kl_weight = self._regularizer.weight  # beta, a variable
+        self.loss_tracker = tf_keras.metrics.Mean(name="loss")
         self.elbo_tracker = tf_keras.metrics.Mean(name="elbo")
         self.reconstruction_nll_tracker = tf_keras.metrics.Mean(name="reconstruction_nll")
         self.kl_tracker = tf_keras.metrics.Mean(name="kl")
@@ -77,6 +82,11 @@ class VAE(tf_keras.Model):
     def prior(self):
         """p(z), a `tfd.Distribution` over [D]."""
         return self._prior
+
+    @property
+    def metrics(self):
+        """As Keras has them, but for a `loss` of our own: Keras's is in no checkpoint."""
+        return [self.loss_tracker, *(each for each in super().metrics if each.name != "loss")]
 
     def call(self, images, training=None):
         """p(x|z) with z one draw from q(z|x), a `tfd.Distribution` over [B, H, W, C]."""
@@ -130,6 +140,9 @@ class VAE(tf_keras.Model):
         loss = self.compute_loss(images, targets, likelihood, sample_weight)
         reconstruction_nll = -likelihood.log_prob(targets)
         kl = self.divergence(posterior)
+        # Keras scales a loss to be summed over the replicas; its mean counts a batch by its size.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self.loss_tracker.update_state(loss * replicas, sample_weight=tf.shape(images)[0])
         self.elbo_tracker.update_state(-reconstruction_nll - kl)
         self.reconstruction_nll_tracker.update_state(reconstruction_nll)
         self.kl_tracker.update_state(kl)
@@ -148,7 +161,7 @@ class VAE(tf_keras.Model):
     def predict_step(self, data):
         """The mean of p(x|z) at the mean of q(z|x), [B, H, W, C]: what `predict` returns."""
         images, _, _ = tf_keras.utils.unpack_x_y_sample_weight(data)
-        return self.decoder(self.encoder(images, training=False).mean(), training=False).mean()
+        return self.decoder(self._posterior_of(images).mean(), training=False).mean()
 
     def get_config(self):
         return {
@@ -174,11 +187,18 @@ def _part(parts, kind, name):
     return parts[name]
 
 
+def _small():
+    """Starts q(z|x) near one that knows nothing of x: else the first KL is in the hundreds."""
+    return tf_keras.initializers.VarianceScaling(0.1)
+
+
 def build_vae(
     image_shape,
     latent_size=16,
     network="dense",
     hidden_units=None,
+    activation="relu",
+    mean_image=None,
     posterior="multivariate_normal_tril",
     prior="standard_normal",
     likelihood="independent_bernoulli",
@@ -195,6 +215,9 @@ def build_vae(
       network: "dense" or "conv".
       hidden_units: of "dense": sizes of the encoder's hidden layers, reversed in the decoder; ()
         makes it linear, None is (200, 200).
+      activation: "relu" or "tanh", of the hidden layers.
+      mean_image: [H, W, C] in [0, 1], the mean of the training images, where the decoder starts;
+        None is grey. Adam would take thousands of steps to move the logits of a background there.
       posterior: "multivariate_normal_tril", "independent_normal", or "deterministic".
       prior: "standard_normal".
       likelihood: "independent_bernoulli", "continuous_bernoulli", or "independent_normal".
@@ -202,8 +225,7 @@ def build_vae(
         "per_pixel", or a number in pixel units.
       kl: "exact" or "monte_carlo".
       beta: weight of the KL in the loss (Higgins et al., 2017); 1 is the ELBO.
-      seed: starts the generator of the posterior's draws; weights follow
-        `tf_keras.utils.set_random_seed`.
+      seed: of the posterior's draws; weights follow `tf_keras.utils.set_random_seed`.
 
     Raises:
       ValueError: an unknown name, an option of another network, a latent size below one, or a
@@ -212,6 +234,8 @@ def build_vae(
     image_shape = tuple(int(size) for size in image_shape)
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise ValueError(f"image_shape {image_shape}: expected (height, width, channels)")
+    if mean_image is not None and np.shape(mean_image) != image_shape:
+        raise ValueError(f"mean_image {np.shape(mean_image)}: expected the shape {image_shape}")
     if latent_size < 1:
         raise ValueError(f"latent_size {latent_size}: expected an integer >= 1")
     if not 0 <= beta < float("inf"):
@@ -222,6 +246,8 @@ def build_vae(
     trunk_options = {} if hidden_units is None else {"hidden_units": hidden_units}
     if not set(trunk_options) <= set(trunk.options):
         raise ValueError(f"hidden_units {hidden_units}: network {network!r} has none to choose")
+    _part(ACTIVATIONS, "activation", activation)
+    trunk_options["activation"] = activation
     posterior_layer = _part(POSTERIORS, "posterior", posterior)(latent_size, seed=seed)
     if posterior != "deterministic":
         posterior_layer.activity_regularizer = KLDivergenceRegularizer(
@@ -233,12 +259,12 @@ def build_vae(
 
     images = tf_keras.Input(image_shape)
     features = trunk.encode(images, **trunk_options)
-    params = tf_keras.layers.Dense(int(posterior_layer.params_size(latent_size)))(features)
+    size = int(posterior_layer.params_size(latent_size))
+    params = tf_keras.layers.Dense(size, kernel_initializer=_small())(features)
     encoder = tf_keras.Model(images, posterior_layer(params), name="encoder")
 
     latents = tf_keras.Input((latent_size,))
-    pixels = image_shape[0] * image_shape[1] * image_shape[2]
-    parameters = int(likelihood_layer.params_size(image_shape)) // pixels
-    params = trunk.decode(latents, image_shape, parameters, **trunk_options)
+    mean = np.full(image_shape, 0.5) if mean_image is None else np.asarray(mean_image)
+    params = trunk.decode(latents, likelihood_layer.start(mean), **trunk_options)
     decoder = tf_keras.Model(latents, likelihood_layer(params), name="decoder")
     return VAE(encoder=encoder, decoder=decoder)
