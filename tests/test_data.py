@@ -154,6 +154,8 @@ def test_a_folder_of_photos_of_different_sizes(photo_folder, stream, request):
     assert [splits.train.count, splits.validation.count, splits.test.count] == [32, 4, 4]
     assert batches(splits, 9, batch_size=8)[8].shape == (8, 32, 32, 3)
     assert len(all_images(splits.test)) == 4
+    known = splits.evaluation_batches("test", 3, 0).cardinality()  # as Keras must know it
+    assert int(known) == 2
 
 
 def test_photos_of_different_sizes_need_a_size(photo_folder):

@@ -12,7 +12,7 @@ import tf_keras
 from PIL import Image
 
 import tfp_vae
-from training import loop
+from training import checkpoints
 from training.config import run_command
 from training.fit import fit
 
@@ -53,7 +53,7 @@ def test_it_is_quiet_and_says_what_was_reached(digits_run):
 
 def test_what_a_run_leaves_on_disk(digits_run):
     path, _ = digits_run
-    assert sorted(entry.name for entry in path.parent.iterdir()) == ["1"]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [".lock", "1"]
     assert sorted(entry.name for entry in path.iterdir()) == [
         *("assets", "config.json", "fingerprint.pb", "history.csv", "logs", "metrics.json"),
         *("model.keras", "reconstructions", "samples", "saved_model.pb", "variables"),
@@ -110,7 +110,7 @@ def test_the_next_run_is_the_next_version(tmp_path):
     options = ("--epochs", 1, "--output-dir", tmp_path, "--name", "a")
     assert in_process(*options) == 0
     assert in_process(*options, "--latent-size", 2, "--posterior", "independent_normal") == 0
-    assert sorted(entry.name for entry in (tmp_path / "a").iterdir()) == ["1", "2"]
+    assert sorted(entry.name for entry in (tmp_path / "a").iterdir()) == [".lock", "1", "2"]
     assert (tmp_path / "a" / "2" / "manifold" / "epoch-0001.png").is_file()
 
 
@@ -162,7 +162,7 @@ def test_the_real_mnist(mnist_dir, tmp_path):
 
 def test_an_unfinished_run_is_neither_lost_nor_mixed_up(tmp_path, monkeypatch, capsys):
     options = ("--output-dir", tmp_path, "--epochs")
-    checkpoint = loop.callbacks.CheckpointEachEpoch.on_epoch_end
+    checkpoint = checkpoints.Checkpoints.on_epoch_end
 
     def interrupted(self, epoch, logs=None):
         checkpoint(self, epoch, logs)
@@ -170,7 +170,7 @@ def test_an_unfinished_run_is_neither_lost_nor_mixed_up(tmp_path, monkeypatch, c
             raise RuntimeError("the power went")
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the power went"):
-        patch.setattr(loop.callbacks.CheckpointEachEpoch, "on_epoch_end", interrupted)
+        patch.setattr(checkpoints.Checkpoints, "on_epoch_end", interrupted)
         in_process(*options, 3)
     unfinished = tmp_path / "digits" / "1.incomplete"
     assert unfinished.is_dir()
@@ -181,7 +181,7 @@ def test_an_unfinished_run_is_neither_lost_nor_mixed_up(tmp_path, monkeypatch, c
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
     unfinished.with_name("2.incomplete").mkdir()
     assert in_process(*options, 1, "--restart") == 0
-    assert sorted(entry.name for entry in (tmp_path / "digits").iterdir()) == ["1", "2"]
+    assert sorted(entry.name for entry in (tmp_path / "digits").iterdir()) == [".lock", "1", "2"]
 
 
 def test_a_term_that_is_not_finite_ends_the_run_with_its_name(tmp_path, capsys):
@@ -190,4 +190,5 @@ def test_a_term_that_is_not_finite_ends_the_run_with_its_name(tmp_path, capsys):
     error = capsys.readouterr().err
     assert status == 1 and error.count("\n") == 1
     assert "training stopped: reconstruction_nll became" in error
-    assert [entry.name for entry in (tmp_path / "digits").iterdir()] == ["1.incomplete"]
+    left = sorted(entry.name for entry in (tmp_path / "digits").iterdir())
+    assert left == [".lock", "1.incomplete"]

@@ -146,8 +146,28 @@ class KLWarmup(tf_keras.callbacks.Callback):
                 part.weight.assign(self.beta * min(1.0, epochs_done / self.epochs))
 
 
+def nonfinite_variable(model):
+    """The name of a variable of a model or its optimizer that holds NaN or infinity, or None.
+
+    The optimizer's count: a mean of squared gradients that overflowed stays infinite, and the
+    weight that it belongs to would never move again.
+    """
+    of_optimizer = getattr(getattr(model, "optimizer", None), "variables", ())
+    of_optimizer = of_optimizer() if callable(of_optimizer) else of_optimizer  # a legacy one's
+    for variable in (*model.variables, *of_optimizer):
+        if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
+            return variable.name.removesuffix(":0")
+    return None
+
+
 class StopOnNonFinite(tf_keras.callbacks.Callback):
-    """Stops training at the first term that is NaN or infinite, and says which in `failure`."""
+    """Stops training at the first term that is NaN or infinite, and says which in `failure`.
+
+    The terms are means over the steps of an epoch so far, so that one which fails at a step is seen
+    there; with `steps_per_execution` above 1 the steps between two looks are named. At the end of
+    an epoch the weights are looked at too: its last step may have ruined them, after its loss.
+    Keras ends the epoch all the same, and calls the other callbacks.
+    """
 
     TERMS = ("reconstruction_nll", "kl", "loss")  # a part before their sum
 
@@ -155,29 +175,30 @@ class StopOnNonFinite(tf_keras.callbacks.Callback):
         super().__init__()
         self.failure = None
         self._epoch = 0
+        self._first = 0  # step since the last look, from 0
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
 
+    def on_train_batch_begin(self, batch, logs=None):
+        self._first = batch
+
     def on_train_batch_end(self, batch, logs=None):
-        self._check(logs, f"step {batch + 1} of epoch {self._epoch + 1}")
+        first, last = self._first + 1, batch + 1
+        steps = f"step {last}" if first >= last else f"steps {first}-{last}"
+        self._check(logs, f"{steps} of epoch {self._epoch + 1}")
 
     def on_epoch_end(self, epoch, logs=None):
         self._check(logs, f"the end of epoch {epoch + 1}")
+        name = None if self.failure else nonfinite_variable(self.model)
+        if name is not None:
+            self._fail(f"the variable {name} was not finite at the end of epoch {epoch + 1}")
 
     def _check(self, logs, when):
         for term in (*self.TERMS, *(f"val_{term}" for term in self.TERMS)):
-            if self.failure is None and not np.isfinite((logs or {}).get(term, 0.0)):
-                self.failure = f"{term} became {logs[term]} at {when}"
-                self.model.stop_training = True
+            if not np.isfinite((logs or {}).get(term, 0.0)):
+                self._fail(f"{term} became {logs[term]} at {when}")
 
-
-class CheckpointEachEpoch(tf_keras.callbacks.Callback):
-    """Saves a `tf.train.CheckpointManager` after every epoch, numbered by it."""
-
-    def __init__(self, manager):
-        super().__init__()
-        self.manager = manager
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.manager.save(checkpoint_number=epoch + 1)
+    def _fail(self, failure):
+        self.failure = self.failure or failure
+        self.model.stop_training = True

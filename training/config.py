@@ -1,12 +1,14 @@
 """Every setting of a run, its flag, its default and what it accepts. Imports no TensorFlow."""
 
 import dataclasses
-import math
+import os
 import re
 import sys
 from typing import Annotated, Literal
 
 import cyclopts
+
+FLOAT32_MAX = 3e38  # settings become float32, where more is infinite
 
 # One flag for each field of a dataclass, without a prefix.
 FLAGS = cyclopts.Parameter(name="*")
@@ -14,6 +16,16 @@ FLAGS = cyclopts.Parameter(name="*")
 
 class InputError(ValueError):
     """Bad input; the message is one line that names it and says what is accepted."""
+
+
+def _is_path(text):
+    """Whether the system can be asked for a file of that name, there or not."""
+    try:
+        name = os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    fits = len(name) < 4096 and max(map(len, name.split(b"/"))) <= 255
+    return bool(text.strip()) and b"\0" not in name and fits
 
 
 def _integers(_, tokens):
@@ -32,6 +44,14 @@ Integer = Annotated[int, cyclopts.Parameter(converter=_integer)]
 Integers = Annotated[
     tuple[int, ...], cyclopts.Parameter(converter=_integers, consume_multiple=True)
 ]
+
+
+class Interrupted(Exception):  # noqa: N818  (no error: someone asked for it)
+    """A signal, whose number is `number`, ended the run; the message is one line."""
+
+    def __init__(self, number, message=""):
+        super().__init__(message)
+        self.number = number
 
 
 class TrainingError(RuntimeError):
@@ -58,6 +78,9 @@ class Config:
 
     hidden_units: Integers = (200, 200)
     """Hidden layers of the dense network, the decoder's in reverse; none after the flag: linear."""
+
+    activation: Literal["relu", "tanh"] = "relu"
+    """What follows each hidden layer."""
 
     latent_size: Integer = 16
     """Number of latents."""
@@ -93,6 +116,9 @@ class Config:
     learning_rate: float = 1e-3
     """Adam's step size."""
 
+    learning_rate_schedule: Literal["constant", "cosine"] = "constant"
+    """`cosine` lowers the step size to 0 over the run, along half a cosine."""
+
     seed: Integer = 0
     """Decides the initial weights, the splits, the order of the images and all noise."""
 
@@ -114,18 +140,26 @@ class Config:
     jit_compile: Literal["auto", "true", "false"] = "auto"
     """Compile with XLA; `auto` does so for the dense network, which it makes faster."""
 
+    strategy: Literal["none", "mirrored", "multi_worker"] = "none"
+    """Train on one device; on all of this machine's; or on every worker that TF_CONFIG names."""
+
     def __post_init__(self):
         for field in ("latent_size", "epochs", "batch_size"):
             self._require(field, getattr(self, field) >= 1, "an integer >= 1")
-        self._require("image_size", self.image_size is None or self.image_size >= 8, "at least 8")
+        side = self.image_size is None or 8 <= self.image_size <= 4096
+        self._require("image_size", side, "from 8 to 4096")
         units = all(size >= 1 for size in self.hidden_units)
         self._require("hidden_units", units, "integers >= 1, or none")
         self._require("kl_warmup_epochs", self.kl_warmup_epochs >= 0, "an integer >= 0")
         self._require("seed", 0 <= self.seed < 2**31, "an integer from 0 to 2147483647")
-        self._require("beta", 0 <= self.beta < math.inf, "a number >= 0")
-        self._require("learning_rate", 0 < self.learning_rate < math.inf, "a number > 0")
+        for field in ("latent_size", "epochs", "batch_size", "kl_warmup_epochs"):
+            self._require(field, getattr(self, field) < 2**31, "an integer below 2147483648")
+        self._require("hidden_units", max(self.hidden_units, default=1) < 2**31, "below 2147483648")
+        self._require("beta", 0 <= self.beta <= FLOAT32_MAX, "a number from 0 to 3e38")
+        rate = 1e-37 <= self.learning_rate <= FLOAT32_MAX  # less is 0 in float32 under XLA
+        self._require("learning_rate", rate, "a number > 0, from 1e-37 to 3e38")
         if not isinstance(self.likelihood_scale, str):
-            scale = 1e-3 <= self.likelihood_scale < math.inf
+            scale = 1e-3 <= self.likelihood_scale <= FLOAT32_MAX
             self._require("likelihood_scale", scale, "shared, per_pixel, or a number >= 0.001")
         if self.network != "dense" and self.hidden_units != Config.hidden_units:
             raise InputError(f"--hidden-units: only for --network dense, not {self.network}")
@@ -137,8 +171,11 @@ class Config:
         name = "" if self.name is None else self.name
         plain = self.name is None or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)
         self._require("name", plain, "letters, digits, '.', '_' and '-', not starting with '.'")
-        self._require("dataset", self.dataset.strip(), "a name, a folder, a .npz or a .npy")
-        self._require("output_dir", self.output_dir.strip(), "a folder")
+        self._require("dataset", _is_path(self.dataset), "a name, a folder, a .npz or a .npy")
+        self._require("output_dir", _is_path(self.output_dir), "a folder")
+        self._require("data_dir", self.data_dir is None or _is_path(self.data_dir), "a folder")
+        if self.jit_compile == "true" and self.strategy != "none":
+            raise InputError(f"--jit-compile true: only for --strategy none, not {self.strategy}")
         if self.resume and self.restart:
             raise InputError("--resume --restart: give one of them")
 
@@ -154,7 +191,25 @@ class Config:
         if self.name is not None:
             return self.name
         stem = re.sub(r"\.np[yz]$", "", self.dataset.rstrip("/").rsplit("/", 1)[-1])
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-_") or "run"
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-_")[:100] or "run"
+
+    @classmethod
+    def from_json(cls, path):
+        """The settings in a run's `config.json`, read strictly.
+
+        Raises:
+          InputError: anything but the settings of a run; the message names the file and the key.
+        """
+        from training import config_json  # which needs this module
+
+        return config_json.read(path)
+
+
+def _input_errors():
+    """What bad input raises: tfp_vae's own only where it was imported, which takes seconds."""
+    of_tfp_vae = sys.modules.get("tfp_vae.errors")
+    own = (cyclopts.CycloptsError, InputError)
+    return (*own, of_tfp_vae.InputError) if of_tfp_vae else own
 
 
 def run_command(command, name, argv=None):
@@ -164,10 +219,15 @@ def run_command(command, name, argv=None):
     app.default(command)
     try:
         app(argv, exit_on_error=False, print_error=False, result_action="return_value")
-    except (cyclopts.CycloptsError, InputError) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+    except _input_errors() as error:
+        line = " ".join(str(error).split())
+        # A name may hold what a terminal would obey.
+        print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
         return 2
     except TrainingError as error:
-        print(error, file=sys.stderr)
+        print(" ".join(str(error).split()), file=sys.stderr)
         return 1
+    except Interrupted as interruption:
+        print(interruption, file=sys.stderr)
+        return 128 + interruption.number  # as a shell says that a signal ended it
     return 0

@@ -130,12 +130,18 @@ def _part(split, start, stop, seed):
         place = tf.random.experimental.index_shuffle(index, [seed, 0], max_index=split.count - 1)
         return (place >= start) & (place < stop)
 
+    def kept_labels():
+        return split.labels()[chosen(tf.range(split.count, dtype=tf.int64)).numpy()]
+
+    labels = kept_labels if split.labels else None
     if split.pixels is not None:
         kept = tf.boolean_mask(split.pixels, chosen(tf.range(split.count, dtype=tf.int64)))
-        return Split(stop - start, split.shape, pixels=kept)
+        return Split(stop - start, split.shape, pixels=kept, labels=labels)
 
     def stream():
         numbered = split.stream().enumerate().filter(lambda index, _: chosen(index))
-        return numbered.map(lambda _, image: image)
+        images = numbered.map(lambda _, image: image)
+        # Keras asks for the length of what it evaluates, which TensorFlow cannot know of a filter.
+        return images.apply(tf.data.experimental.assert_cardinality(stop - start))
 
-    return Split(stop - start, split.shape, stream=stream)
+    return Split(stop - start, split.shape, stream=stream, labels=labels)

@@ -1,7 +1,9 @@
 """Where images come from: digits, arrays, folders and TFDS, as splits in memory or on disk."""
 
 import dataclasses
+import functools
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,10 @@ import tensorflow as tf
 
 from tfp_vae import images
 from tfp_vae.images import ImageError
+from training import encoded_images
 
+# Name, configuration and version. TFDS would also take `owner:name` and fetch that owner's code.
+TFDS_NAME = re.compile(r"[A-Za-z]\w*(/[\w.+-]+)?(:\d+\.\d+\.\d+)?", re.ASCII)
 IN_MEMORY_BYTES = 2**30  # of decoded pixels; above it, TFDS and folders stream from disk
 
 
@@ -22,6 +27,7 @@ class Split:
     shape: tuple[int, int, int]  # H, W, C
     pixels: tf.Tensor | None = None  # [count, H, W, C]
     stream: Callable | None = None  # () -> tf.data.Dataset of [H, W, C], always in one order
+    labels: Callable | None = None  # () -> integers [count] in that order, where there are any
 
     def dataset(self):
         """A `tf.data.Dataset` of single images, always in one order."""
@@ -40,9 +46,17 @@ def read(config):
     Raises:
       ImageError: no such data set, or images that cannot be used.
     """
-    path = Path(config.dataset)
+    try:
+        return _read(config, Path(config.dataset))
+    except OSError as error:
+        raise ImageError(f"cannot be read ({error})") from error
+
+
+def _read(config, path):
     if config.dataset == "digits":
-        return {"train": _in_memory(_digits(), config.image_size, "digits")}
+        pixels, labels = _digits()
+        split = _in_memory(pixels, config.image_size, "digits")
+        return {"train": dataclasses.replace(split, labels=lambda: labels)}
     if path.suffix in (".npz", ".npy"):
         arrays = images.read_arrays(path)
         if "train" not in arrays:
@@ -60,12 +74,16 @@ def read(config):
 def _digits():
     from sklearn.datasets import load_digits  # its import takes a second
 
-    grey = load_digits().images / 16.0  # 0..16 -> 0..1
-    return np.rint(grey * 255).astype(np.uint8)[..., np.newaxis]
+    digits = load_digits()
+    grey = digits.images / 16.0  # 0..16 -> 0..1
+    return np.rint(grey * 255).astype(np.uint8)[..., np.newaxis], digits.target
 
 
 def _in_memory(pixels, side, name):
     if side is not None:
+        resized = (side, side, pixels.shape[-1])
+        if not _fits(len(pixels), resized):
+            raise ImageError(f"{name}: over 1 GiB at {side}x{side}: expected less, or a folder")
         pixels = images.resize(tf.constant(pixels), side)
     _require_size(pixels.shape[1:], name)
     return Split(len(pixels), tuple(pixels.shape[1:]), pixels=tf.constant(pixels))
@@ -112,6 +130,8 @@ def _folder(folder, side, seed):
 def _tfds(name, data_dir, side):
     import tensorflow_datasets as tfds  # its import takes a second
 
+    if not TFDS_NAME.fullmatch(name):
+        raise ImageError("no such file or folder, and no name of a TFDS data set")
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (ValueError, AssertionError) as error:  # unknown name, version or configuration
@@ -134,17 +154,37 @@ def _tfds(name, data_dir, side):
     names = [split for split in ("train", "validation", "test") if split in builder.info.splits]
     if "train" not in names:
         raise ImageError(f"splits {', '.join(builder.info.splits)}: expected one named train")
-    return {split: _tfds_split(builder, split, shape, side) for split in names}
+    splits = {split: _tfds_split(builder, split, shape, side) for split in names}
+    if not isinstance(features.get("label"), tfds.features.ClassLabel):
+        return splits
+    return {
+        split: dataclasses.replace(found, labels=functools.partial(_tfds_labels, builder, split))
+        for split, found in splits.items()
+    }
+
+
+def _tfds_labels(builder, split):
+    import tensorflow_datasets as tfds
+
+    only_label = tfds.decode.PartialDecoding({"label": True})
+    examples = builder.as_dataset(split=split, shuffle_files=False, decoders=only_label)
+    return np.array([example["label"] for example in examples.as_numpy_iterator()])
 
 
 def _tfds_split(builder, name, shape, side):
     import tensorflow_datasets as tfds
 
+    feature = builder.info.features["image"]
+    fixed = None not in feature.shape
+    limit = math.prod(feature.shape[:2]) if fixed else images.MAX_FILE_PIXELS
+
     def pixels(example):
-        return images.resize(example["image"], side) if side else example["image"]
+        image = feature.decode_example(encoded_images.require(example["image"], limit))
+        return images.resize(image, side) if side else image
 
     def stream():
-        only_image = tfds.decode.PartialDecoding({"image": True})
+        skipped = {"image": tfds.decode.SkipDecoding()}
+        only_image = tfds.decode.PartialDecoding({"image": True}, decoders=skipped)
         examples = builder.as_dataset(split=name, shuffle_files=False, decoders=only_image)
         return examples.map(pixels, num_parallel_calls=2)
 

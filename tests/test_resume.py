@@ -1,0 +1,203 @@
+"""Runs of the command that a signal ends, and what comes of continuing them."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+from test_fit import in_process
+
+PATIENCE = 300  # seconds
+SMALL = ["--hidden-units", 8, "--latent-size", 2, "--kl", "monte_carlo", "--kl-warmup-epochs", 30]
+EPOCHS = 100  # of a run that is killed
+# Seed of the moment: the file that it comes after, and by how many seconds at most.
+KILLS = {1: ("logs/train/*", 0.2), 2: ("checkpoints/*.index", 0.5)}
+
+
+def start(output, *argv, epochs=100_000, environment):
+    """The command in another process; with so many epochs it lasts for hours."""
+    argv = ["--output-dir", output, *SMALL, "--epochs", epochs, *argv]
+    return subprocess.Popen(
+        [sys.executable, "-m", "training.fit", *map(str, argv)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def wait_for(process, pattern, folder):
+    """Until a file of that pattern is in the folder of the run."""
+    wait_until(process, lambda: any(folder.glob(pattern)))
+
+
+def wait_until(process, holds):
+    """Until `holds()`; the process does not outlive a failure."""
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(f"exit {process.poll()}: {process.communicate()[1]}")
+        time.sleep(0.02)
+
+
+def weights(path):
+    """Every array in a `.keras` file, the optimizer's too, by its path there."""
+    arrays = {}
+    with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as stored:
+        h5py.File(stored, "r").visititems(
+            lambda name, part: (
+                arrays.update({name: np.array(part)}) if isinstance(part, h5py.Dataset) else None
+            )
+        )
+    return arrays
+
+
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory):
+    output = tmp_path_factory.mktemp("whole")
+    assert in_process("--output-dir", output, *SMALL, "--epochs", EPOCHS) == 0
+    return output / "digits" / "1"
+
+
+@pytest.mark.parametrize("seed", KILLS)
+def test_a_killed_run_ends_as_one_that_was_never_stopped(
+    seed, never_stopped, tmp_path, clean_environment
+):
+    unfinished = tmp_path / "digits" / "1.incomplete"
+    process = start(tmp_path, epochs=EPOCHS, environment=clean_environment)
+    pattern, seconds = KILLS[seed]
+    wait_for(process, pattern, unfinished)
+    time.sleep(random.Random(seed).uniform(0, seconds))
+    process.kill()
+    process.communicate()
+    reached = sorted(path.name for path in unfinished.glob("checkpoints/*.index"))
+    assert not unfinished.with_suffix("").exists(), f"seed {seed}: over before the signal"
+
+    argv = ["--output-dir", tmp_path, *SMALL, "--epochs", EPOCHS, "--resume"]
+    assert in_process(*argv) == 0, (seed, reached)
+    finished = unfinished.with_suffix("")
+    expected, found = (weights(path / "model.keras") for path in (never_stopped, finished))
+    assert expected.keys() == found.keys() and any("optimizer" in name for name in expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, f"seed {seed}, {reached}: {name}")
+    for name in ("history.csv", "metrics.json"):
+        same = (finished / name).read_bytes() == (never_stopped / name).read_bytes()
+        assert same, (seed, reached, name)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory, clean_environment):
+    """A run that SIGTERM ended, what came of another of its name meanwhile, and its stderr."""
+    output = tmp_path_factory.mktemp("stopped")
+    process = start(output, environment=clean_environment)
+    wait_for(process, "checkpoints/*.index", output / "digits" / "1.incomplete")
+    held = [sys.executable, "-m", "training.fit", "--output-dir", str(output)]
+    other = subprocess.run(held, capture_output=True, text=True, env=clean_environment)
+    before = sorted(path.name for path in (output / "digits").iterdir())
+    process.send_signal(signal.SIGTERM)
+    error = process.communicate(timeout=PATIENCE)[1]
+    return output, (process.returncode, error), other, before
+
+
+def test_of_two_runs_of_one_name_at_once_the_second_is_refused(stopped):
+    output, _, other, before = stopped
+    assert (other.returncode, other.stdout) == (2, "")
+    message = f"--name digits: another process is training in {output / 'digits'}: "
+    assert other.stderr.startswith(message) and other.stderr.count("\n") == 1
+    assert before == [".lock", "1.incomplete"]
+
+
+def check_interrupted(output, status, error, number):
+    path = output / "digits" / "1.incomplete"
+    assert status == 128 + number
+    assert error == f"interrupted: continue {path} with the same flags and --resume\n"
+    last = sorted(path.glob("checkpoints/*.index"))
+    assert last and json.loads((path / "config.json").read_text())["latent_size"] == 2
+
+
+def test_sigterm_leaves_a_checkpoint_and_one_line(stopped):
+    output, (status, error), _, _ = stopped
+    check_interrupted(output, status, error, signal.SIGTERM)
+
+
+def test_sigint_too_and_the_lock_of_what_has_ended_is_free(stopped, clean_environment):
+    output = stopped[0]
+    path = output / "digits" / "1.incomplete" / "checkpoints"
+    before = {file.name for file in path.glob("*.index")}
+    process = start(output, "--resume", environment=clean_environment)
+    wait_until(process, lambda: not before & {file.name for file in path.glob("*.index")})
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=PATIENCE)[1]
+    check_interrupted(output, process.returncode, error, signal.SIGINT)
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_process_at_once(second):
+    code = (
+        "import os, signal; from training.interrupts import Interrupts\n"
+        "with Interrupts() as interrupts:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    assert interrupts.number == signal.SIGINT\n"
+        f"    os.kill(os.getpid(), {int(second)})\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (-second, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_training_leaves_no_traceback(number, tmp_path):
+    code = (
+        "import os; from training.config import run_command\n"
+        f"raise SystemExit(run_command(lambda: os.kill(os.getpid(), {int(number)}), 'x', []))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode in (128 + number, -number)
+    assert result.stderr.count("\n") <= 1 and "Traceback" not in result.stderr
+
+
+def test_settings_that_differ_are_named_and_nothing_is_changed(stopped, capsys):
+    output = stopped[0]
+    folder = output / "digits"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    argv = ["--output-dir", output, *SMALL[2:], "--resume"]
+    changed = ["--epochs", 3, "--hidden-units", 9, 8, "--learning-rate", 0.5, "--seed", 4]
+    assert in_process(*argv, *changed) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("--resume: ") and error.count("\n") == 1
+    for words in ("--hidden-units 9 8", "--epochs 3", "--learning-rate 0.5", "--seed 4"):
+        assert words in error
+    was = error.partition("was started with ")[2]
+    assert was.startswith("8, 100000, 0.001, 0: "), error
+    for name in ("--beta", "--kl", "--latent-size", "--output-dir", "--resume false"):
+        assert name not in error
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_more_epochs_may_be_asked_for(tmp_path, capsys):
+    argv = ["--output-dir", tmp_path, *SMALL, "--epochs"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.runs.Run.publish", lambda run: None)
+        assert in_process(*argv, 2) == 0
+    assert in_process(*argv, 1, "--resume") == 2
+    assert "--epochs 1" in capsys.readouterr().err
+    assert in_process(*argv, 4, "--resume") == 0
+    folder = tmp_path / "digits" / "1"
+    rows = (folder / "history.csv").read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3"]
+    assert json.loads((folder / "config.json").read_text())["epochs"] == 4
+
+
+def test_the_lock_does_not_outlive_its_process(tmp_path):
+    """A file that is there, locked by nobody: as of a machine that lost its power."""
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / ".lock").touch()
+    assert in_process("--output-dir", tmp_path, *SMALL, "--epochs", 1) == 0
+    assert os.listdir(tmp_path / "digits" / "1")

@@ -1,0 +1,206 @@
+"""More than one device and more than one worker: what they must agree on, and must not share."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+from test_fit import command, in_process
+
+from training import strategies
+
+TWO = {"worker": ["localhost:1", "localhost:2"]}
+SMALL = ["--hidden-units", "8", "--latent-size", "2", "--epochs", "2"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "not JSON",
+        "[]",
+        json.dumps({"task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": TWO}),
+        json.dumps({"cluster": {"ps": ["localhost:1"]}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": {"worker": []}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": TWO, "task": {"type": "worker", "index": 2}}),
+        json.dumps({"cluster": TWO, "task": {"type": "worker", "index": -1}}),
+        json.dumps({"cluster": TWO, "task": {"type": "worker", "index": "0"}}),
+        json.dumps({"cluster": TWO, "task": {"type": "ps", "index": 0}}),
+        json.dumps({"cluster": TWO, "task": {"type": "chief", "index": 0}}),
+        json.dumps({"cluster": {"worker": 5}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": {"worker": "host:1"}, "task": {"type": "worker", "index": 0}}),
+    ],
+)
+def test_a_tf_config_that_is_none_is_refused(value, tmp_path, monkeypatch, capfd):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if value is not None:
+        monkeypatch.setenv("TF_CONFIG", value)
+    argv = ("--strategy", "multi_worker", "--output-dir", tmp_path / "runs")
+    assert in_process(*argv) == 2
+    error = capfd.readouterr().err
+    assert error.startswith("--strategy multi_worker: TF_CONFIG ") and error.count("\n") == 1
+    assert (value or "is not set") in error and "expected the JSON" in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("kind", "index", "cluster", "chief"),
+    [
+        ("worker", 0, TWO, True),
+        ("worker", 1, TWO, False),
+        ("chief", 0, {**TWO, "chief": ["localhost:3"]}, True),
+        ("worker", 0, {**TWO, "chief": ["localhost:3"]}, False),
+    ],
+)
+def test_one_worker_writes_the_run(kind, index, cluster, chief, monkeypatch):
+    task = {"type": kind, "index": index}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    assert strategies.is_chief("multi_worker") == chief
+    assert strategies.is_chief("none") and strategies.is_chief("mirrored")
+
+
+def test_mirrored_trains_here(tmp_path, capfd):
+    assert in_process("--strategy", "mirrored", "--output-dir", tmp_path, *SMALL) == 0
+    assert capfd.readouterr().err == ""
+    metrics = json.loads((tmp_path / "digits" / "1" / "metrics.json").read_text())
+    assert -45 < metrics["elbo"] < -20
+    signatures = tf.saved_model.load(tmp_path / "digits" / "1").signatures
+    assert signatures["decode"](latent=tf.zeros([3, 2]))["mean"].shape == (3, 8, 8, 1)
+
+
+# The command, and a hash of the weights that this worker ends with.
+HASHED = """
+import hashlib, sys
+from training import fit
+
+trained = fit._trained
+
+def hashed(vae, *rest):
+    metrics = trained(vae, *rest)
+    values = b"".join(weight.numpy().tobytes() for weight in vae.trainable_weights)
+    print("weights", hashlib.sha256(values).hexdigest())
+    return metrics
+
+fit._trained = hashed
+sys.exit(fit.run_command(fit.fit, "training.fit"))
+"""
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def test_two_workers_end_with_equal_weights_and_one_writes(tmp_path, clean_environment):
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    (tmp_path / "tmp").mkdir()
+    processes = []
+    for index in (0, 1):
+        task = {"type": "worker", "index": index}
+        environment = {
+            **clean_environment,
+            "TMPDIR": str(tmp_path / "tmp"),
+            "TF_CONFIG": json.dumps({"cluster": cluster, "task": task}),
+        }
+        argv = ["--strategy", "multi_worker", "--output-dir", str(tmp_path / "runs"), *SMALL]
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", HASHED, *argv],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment,
+            )
+        )
+    try:
+        ended = [process.communicate(timeout=240) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], ended
+    hashes, metrics = (
+        [re.search(pattern, out).group() for out, _ in ended]
+        for pattern in (r"weights \w{64}", r"test ELBO .*")
+    )
+    assert hashes[0] == hashes[1] and metrics[0] == metrics[1]
+    assert "the first worker" in ended[1][0] and str(tmp_path / "runs") in ended[0][0]
+    assert sorted(os.listdir(tmp_path / "runs" / "digits")) == [".lock", "1"]
+    assert os.listdir(tmp_path / "tmp") == []
+    rows = (tmp_path / "runs" / "digits" / "1" / "history.csv").read_text().splitlines()
+    assert len(rows) == 3
+
+
+TWO_DEVICES = """
+import numpy as np
+import tfp_vae
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from training import data, loop
+from training.config import Config
+
+strategies = [
+    tf.distribute.get_strategy(),
+    tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
+]
+assert strategies[1].num_replicas_in_sync == 2
+small = dict(hidden_units=(8,), latent_size=2, jit_compile="false", batch_size=64)
+
+# Each replica draws noise of its own: equal parameters, other latents.
+splits = data.load(Config(**small))
+vae = loop.build(Config(**small, strategy="mirrored"), splits.train, strategies[1])
+images = tf.zeros([5, 8, 8, 1])
+draw = tf.function(lambda: tf.convert_to_tensor(vae.encoder(images)))
+first = strategies[1].experimental_local_results(strategies[1].run(draw))
+second = strategies[1].experimental_local_results(strategies[1].run(draw))
+draws = [value.numpy() for value in (*first, *second)]
+assert len(draws) == 4
+for one in range(4):
+    for other in range(one):
+        assert np.abs(draws[one] - draws[other]).min() > 0, (one, other)
+
+# Without noise: a batch on one device is two halves of it on two, in training and validation.
+found = []
+for strategy, name in zip(strategies, ("none", "mirrored")):
+    config = Config(**small, posterior="deterministic", strategy=name)
+    splits = data.load(config)
+    vae = loop.build(config, splits.train, strategy)
+    validation = splits.evaluation_batches("validation", 50, 0)  # 180: the last batch is of 30
+    history = vae.fit(
+        splits.training_batches(64, 0), epochs=2, steps_per_epoch=7, verbose=0,
+        validation_data=validation,
+    ).history
+    found.append((history, [weight.numpy() for weight in vae.trainable_weights]))
+(one, one_weights), (two, two_weights) = found
+assert {"loss", "elbo", "reconstruction_nll", "kl", "val_loss", "val_elbo"} <= set(one) == set(two)
+for name in one:
+    np.testing.assert_allclose(one[name], two[name], rtol=2e-5, atol=1e-6, err_msg=name)
+np.testing.assert_allclose(one["loss"], np.negative(one["elbo"]), rtol=1e-5)
+for a, b in zip(one_weights, two_weights):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+print("equal")
+"""
+
+
+def test_two_devices_draw_other_noise_and_agree_on_the_means(clean_environment):
+    result = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, env=clean_environment
+    )
+    assert (result.returncode, result.stdout.split()[-1:]) == (0, ["equal"]), result.stderr
+
+
+def test_xla_is_refused_where_replicas_talk(tmp_path, clean_environment):
+    argv = ("--strategy", "mirrored", "--jit-compile", "true", "--output-dir", tmp_path / "runs")
+    result = command(*argv, env=clean_environment)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert "--jit-compile true" in result.stderr and not list(tmp_path.iterdir())
