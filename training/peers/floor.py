@@ -1,0 +1,133 @@
+"""The least a step can cost: its matrix products (or convolutions), forward and backward, alone.
+
+No activation, loss, noise, optimizer or input. Products run in TensorFlow with and without XLA and,
+dense ones in float32, in NumPy; the fastest of them is timed.
+"""
+
+import time
+from itertools import pairwise
+
+import numpy as np
+import tensorflow as tf
+from protocol import serve
+
+import tfp_vae  # noqa: F401  (first, so that TensorFlow starts quietly)
+from tfp_vae.networks import CONV_FILTERS, HIDDEN_UNITS
+
+
+def dense_layers(settings, count):
+    """[B, in] and [in, out] of each product."""
+    pixels = int(np.prod(settings.images.shape[1:]))
+    encoder = [pixels, *HIDDEN_UNITS, count]
+    decoder = [settings.latent_size, *reversed(HIDDEN_UNITS), pixels]
+    sizes = [*pairwise(encoder), *pairwise(decoder)]
+    return [("matmul", (settings.batch_size, pair[0]), pair) for pair in sizes]
+
+
+def conv_layers(settings, count):
+    """The same of the conv network: what is applied, the shape of its input and of its kernel."""
+    height, width, channels = settings.images.shape[1:]
+    batch, (first, second), size = settings.batch_size, CONV_FILTERS, settings.latent_size
+    half, quarter = (height // 2, width // 2), (height // 4, width // 4)
+    features = quarter[0] * quarter[1] * second
+    return [
+        ("down", (batch, height, width, channels), (3, 3, channels, first)),
+        ("down", (batch, *half, first), (3, 3, first, second)),
+        ("matmul", (batch, features), (features, count)),
+        ("matmul", (batch, size), (size, features)),
+        ("up", (batch, *quarter, second), (3, 3, second, second)),
+        ("up", (batch, *half, second), (3, 3, first, second)),
+        ("same", (batch, height, width, first), (3, 3, first, channels)),
+    ]
+
+
+def forward(kind, x, kernel):
+    if kind == "matmul":
+        return tf.matmul(x, kernel)
+    if kind == "up":
+        batch, height, width, _ = x.shape
+        shape = (batch, 2 * height, 2 * width, kernel.shape[2])
+        return tf.nn.conv2d_transpose(x, kernel, shape, strides=2, padding="SAME")
+    return tf.nn.conv2d(x, kernel, strides=2 if kind == "down" else 1, padding="SAME")
+
+
+def tensorflow_products(layers, dtype, jit_compile):
+    """A function that does every product once, its results kept so that none is left out."""
+    inputs = [tf.Variable(tf.random.normal(shape, dtype=dtype)) for _, shape, _ in layers]
+    kernels = [tf.Variable(tf.random.normal(shape, dtype=dtype)) for _, _, shape in layers]
+    outputs = [
+        tf.Variable(forward(kind, x, kernel))
+        for (kind, _, _), x, kernel in zip(layers, inputs, kernels, strict=True)
+    ]
+    to_inputs, to_kernels = ([tf.Variable(v) for v in vs] for vs in (inputs, kernels))
+
+    @tf.function(jit_compile=jit_compile)
+    def products():
+        for i, (kind, _, _) in enumerate(layers):
+            x, kernel, error = inputs[i].value(), kernels[i].value(), outputs[i].value()
+            with tf.GradientTape() as tape:
+                tape.watch([x, kernel])
+                y = forward(kind, x, kernel)
+            # The first layer's input is the image: nothing flows back to it.
+            back = tape.gradient(y, [kernel] if i == 0 else [kernel, x], error)
+            outputs[i].assign(y)
+            to_kernels[i].assign(back[0])
+            if i:
+                to_inputs[i].assign(back[1])
+
+    return products
+
+
+def numpy_products(layers):
+    draw = np.random.default_rng(0).standard_normal
+    inputs = [draw(shape, np.float32) for _, shape, _ in layers]
+    kernels = [draw(shape, np.float32) for _, _, shape in layers]
+    outputs = [x @ kernel for x, kernel in zip(inputs, kernels, strict=True)]
+    to_kernels = [np.empty_like(kernel) for kernel in kernels]
+    to_inputs = [np.empty_like(x) for x in inputs]
+
+    def products():
+        for i, (x, kernel, y) in enumerate(zip(inputs, kernels, outputs, strict=True)):
+            np.matmul(x, kernel, out=y)
+            np.matmul(x.T, y, out=to_kernels[i])
+            if i:
+                np.matmul(y, kernel.T, out=to_inputs[i])
+
+    return products
+
+
+def seconds(products, repeats=20):
+    products()
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            products()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def build(settings):
+    size = settings.latent_size
+    full = settings.posterior == "multivariate_normal_tril"
+    count = size + size * (size + 1) // 2 if full else 2 * size
+    layers = (dense_layers if settings.network == "dense" else conv_layers)(settings, count)
+    dtype = tf.bfloat16 if settings.bfloat16 else tf.float32
+    choices = {
+        "TensorFlow": tensorflow_products(layers, dtype, jit_compile=False),
+        "TensorFlow with XLA": tensorflow_products(layers, dtype, jit_compile=True),
+    }
+    if settings.network == "dense" and not settings.bfloat16:
+        choices["NumPy"] = numpy_products(layers)
+    best = min(choices, key=lambda name: seconds(choices[name]))
+
+    def train(clock):
+        while True:
+            for _ in range(settings.steps):
+                choices[best]()
+            clock()
+
+    return {"products": best}, train
+
+
+serve(build)
