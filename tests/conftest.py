@@ -7,7 +7,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-import tfp_vae  # noqa: F401  (first, so that TensorFlow starts quietly)
+import tfp_vae  # first, so that TensorFlow starts quietly
 
 # The same inputs each time, in seconds; `--hypothesis-profile=long` tries other ones, for minutes.
 hypothesis.settings.register_profile(
@@ -35,6 +35,23 @@ def mnist_dir():
 def grey_images():
     """130 random images [130, 8, 9, 1], float32 in [0, 1]."""
     return np.random.default_rng(0).random((130, 8, 9, 1)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def trained(grey_images, tmp_path_factory):
+    """A small Keras model after a short training, and the same as loaded from its export."""
+    from registry import small_vae  # which imports TensorFlow Probability
+
+    vae = small_vae()
+    vae.fit(grey_images, epochs=3, verbose=0)
+    path = tmp_path_factory.mktemp("trained")
+    tfp_vae.export(vae, path)
+    return vae, tfp_vae.load(path)
+
+
+@pytest.fixture(scope="session")
+def model(trained):
+    return trained[1]
 
 
 @pytest.fixture(scope="session")

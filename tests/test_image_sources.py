@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tfp_vae import image_sources
-from tfp_vae.images import ImageError
+from tfp_vae.errors import ImageError
 
 SHAPE = (8, 9, 1)
 

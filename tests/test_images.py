@@ -4,7 +4,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfp_vae import images
-from tfp_vae.images import ImageError
+from tfp_vae.errors import ImageError
 
 
 def save(path, array, **options):

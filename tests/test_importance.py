@@ -71,36 +71,27 @@ def test_a_wrong_posterior_is_put_right_by_the_weights(images, tmp_path):
     assert abs(gaps[1000]) < 0.01
 
 
-@pytest.fixture(scope="module")
-def trained(grey_images, tmp_path_factory):
-    vae = small_vae()
-    vae.fit(grey_images, epochs=3, verbose=0)
-    path = tmp_path_factory.mktemp("trained")
-    tfp_vae.export(vae, path)
-    return tfp_vae.load(path)
-
-
-def test_one_sample_is_the_elbo_on_average(trained, grey_images):
+def test_one_sample_is_the_elbo_on_average(model, grey_images):
     images, seeds = grey_images.round(), range(60)
-    one = [trained.log_marginal_likelihood(images, num_samples=1, seed=s).mean() for s in seeds]
-    elbo = [trained.elbo(images, seed=s).elbo.mean() for s in seeds]
+    one = [model.log_marginal_likelihood(images, num_samples=1, seed=s).mean() for s in seeds]
+    elbo = [model.elbo(images, seed=s).elbo.mean() for s in seeds]
     error = np.sqrt((np.var(one) + np.var(elbo)) / len(seeds))
     assert abs(np.mean(one) - np.mean(elbo)) < 4 * error
     assert np.std(one) > 0
 
 
-def test_the_bound_rises_with_the_number_of_samples(trained, grey_images):
+def test_the_bound_rises_with_the_number_of_samples(model, grey_images):
     images = grey_images.round()
     bounds = [
-        trained.log_marginal_likelihood(images, num_samples=k, seed=0).mean()
+        model.log_marginal_likelihood(images, num_samples=k, seed=0).mean()
         for k in (1, 10, 100, 1000)
     ]
     assert np.all(np.diff(bounds) > 0)
 
 
-def test_a_seed_decides_it(trained, grey_images):
+def test_a_seed_decides_it(model, grey_images):
     first, again, other = (
-        trained.log_marginal_likelihood(grey_images, num_samples=2, seed=seed) for seed in (1, 1, 2)
+        model.log_marginal_likelihood(grey_images, num_samples=2, seed=seed) for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
     assert np.all(first != other)

@@ -10,21 +10,6 @@ from tfp_vae import latent_paths
 from tfp_vae.batches import BATCH
 
 
-@pytest.fixture(scope="module")
-def trained(grey_images, tmp_path_factory):
-    """A (Keras model, loaded model) after a short training."""
-    vae = small_vae()
-    vae.fit(grey_images, epochs=3, verbose=0)
-    path = tmp_path_factory.mktemp("trained")
-    tfp_vae.export(vae, path)
-    return vae, tfp_vae.load(path)
-
-
-@pytest.fixture(scope="module")
-def model(trained):
-    return trained[1]
-
-
 def many_images(count=2 * BATCH + 3):
     return np.random.default_rng(1).random((count, 8, 9, 1)).astype(np.float32)
 

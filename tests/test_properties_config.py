@@ -85,7 +85,8 @@ def test_any_flags_are_settings_or_one_line(argv, tmp_path_factory):
 def test_a_damaged_file_is_settings_or_one_line(content, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "config.json"
     path.write_bytes(content)
-    outcome(Config.from_json, path, refusal=InputError)
+    config = outcome(Config.from_json, path, refusal=InputError)
+    assert config is None or config_json.parse(written(config)) == config
 
 
 JSON = st.recursive(

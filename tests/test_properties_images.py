@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tfp_vae import images
-from tfp_vae.images import ImageError
+from tfp_vae.errors import ImageError
 from training import encoded_images
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfp_vae.errors import InputError
-from tfp_vae.images import read_arrays
+from tfp_vae.plain_arrays import read_arrays
 
 
 def write(path, arrays, *, fingerprint):

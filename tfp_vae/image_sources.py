@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfp_vae import images
-from tfp_vae.images import ImageError
+from tfp_vae import images, plain_arrays
+from tfp_vae.errors import ImageError
 
 ROWS = 1024  # of an array, resized at once
 # FILE.npy, FILE.npz, FILE.npz:ARRAY, each with :ROW or without.
@@ -100,7 +100,7 @@ def _check_shape(name, shape, image_shape, resize):
 @functools.lru_cache(maxsize=1)  # the neighbours that a search finds are read row by row
 def _array(path, array):
     """The images in `array`, or the only array, of a file, and what to call them."""
-    arrays = images.read_arrays(path)
+    arrays = plain_arrays.read_arrays(path)
     if path.lower().endswith(".npy"):
         if array is not None:
             raise ImageError(f"{path}:{array}: a .npy has one array: expected {path}[:ROW]")

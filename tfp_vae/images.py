@@ -12,7 +12,6 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from tfp_vae.errors import ImageError
-from tfp_vae.plain_arrays import read_arrays  # noqa: F401  (part of this module's functions)
 
 OPENERS = {b"\x89PNG\r\n\x1a\n": PngImageFile, b"\xff\xd8\xff": JpegImageFile}
 SUFFIXES = (".png", ".jpg", ".jpeg")

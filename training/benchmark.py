@@ -120,7 +120,7 @@ def _write_images(config, path):
     import numpy as np
 
     import tfp_vae  # noqa: F401  (first, so that TensorFlow starts quietly)
-    from tfp_vae.images import ImageError
+    from tfp_vae.errors import ImageError
     from training import loop, sources
 
     loop.silence()

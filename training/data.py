@@ -6,7 +6,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfp_vae.images import ImageError, to_float
+from tfp_vae.errors import ImageError
+from tfp_vae.images import to_float
 from training import sources
 from training.config import InputError
 from training.sources import Split

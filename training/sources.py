@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfp_vae import images
-from tfp_vae.images import ImageError
+from tfp_vae import images, plain_arrays
+from tfp_vae.errors import ImageError
 from training import encoded_images
 
 # Name, configuration and version. TFDS would also take `owner:name` and fetch that owner's code.
@@ -58,7 +58,7 @@ def _read(config, path):
         split = _in_memory(pixels, config.image_size, "digits")
         return {"train": dataclasses.replace(split, labels=lambda: labels)}
     if path.suffix in (".npz", ".npy"):
-        arrays = images.read_arrays(path)
+        arrays = plain_arrays.read_arrays(path)
         if "train" not in arrays:
             raise ImageError(f"arrays {', '.join(arrays) or 'none'}: expected one named train")
         names = [name for name in ("train", "validation", "test") if name in arrays]
