@@ -189,6 +189,8 @@ def test_a_term_that_is_not_finite_ends_the_run_with_its_name(tmp_path, capsys):
         status = in_process("--learning-rate", 1e30, "--epochs", 3, "--output-dir", tmp_path)
     error = capsys.readouterr().err
     assert status == 1 and error.count("\n") == 1
-    assert "training stopped: reconstruction_nll became" in error
+    assert error.startswith("training stopped: reconstruction_nll became ")
+    advice = "none but the initial ones; begin again with other settings and --restart\n"
+    assert error.endswith(f" of epoch 1; the last good weights: {advice}")
     left = sorted(entry.name for entry in (tmp_path / "digits").iterdir())
     assert left == [".lock", "1.incomplete"]

@@ -87,6 +87,7 @@ def test_a_failure_within_an_epoch_leaves_the_last_checkpoint(grey_images, each_
     vae.fit(grey_images, batch_size=13, epochs=3, verbose=0, callbacks=used)
     assert "became nan at step 2 of epoch 2" in guard.failure
     assert [path.name for path in tmp_path.glob("*.index")] == ["step-10.index"]
+    assert saved.last == str(tmp_path / "step-10")
 
 
 def test_an_optimizer_that_overflowed_is_named(grey_images):

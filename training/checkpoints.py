@@ -74,6 +74,11 @@ class Checkpoints(tf_keras.callbacks.Callback):
         """Steps of training done."""
         return int(self._optimizer.iterations.numpy())
 
+    @property
+    def last(self):
+        """What the last checkpoint's files are called, up to their suffix; None without one."""
+        return self._manager.latest_checkpoint
+
     def restore(self, folder):
         """Reads the last checkpoint in a folder that can be read; none at all is the beginning.
 

@@ -108,7 +108,12 @@ def train(vae, splits, validation, config, run, interrupts):
         verbose=1 if sys.stdout.isatty() else 2,
     )
     if guard.failure:
-        raise TrainingError(f"training stopped: {guard.failure}; {run.what_is_left()}")
+        # To continue would end there again: a run is a function of its settings.
+        good = checkpoints.last or "none but the initial ones"
+        raise TrainingError(
+            f"training stopped: {guard.failure}; the last good weights: {good}; "
+            "begin again with other settings and --restart"
+        )
     best.restore()
 
 
