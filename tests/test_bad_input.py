@@ -87,7 +87,7 @@ BAD_INPUT = [
     (("--resume", "--restart"), "--resume --restart"),
     (("--dataset", "no_such_data_set"), "no_such_data_set"),
     (("--dataset", "no/such/folder"), "no/such/folder"),
-    (("--dataset", "mnist", "--data-dir", "{bad}/empty"), "tfds build mnist"),
+    (("--dataset", "mnist", "--data-dir", "{bad}/empty"), ".download_and_prepare()"),
     (("--dataset", "mnist:9.9.9"), "mnist:9.9.9"),
     (("--dataset", ""), "--dataset"),
     *(

@@ -10,11 +10,13 @@ import sys
 import pytest
 import tensorflow as tf
 from test_fit import command, in_process
+from test_resume import PATIENCE, wait_for
 
 from training import strategies
 
 TWO = {"worker": ["localhost:1", "localhost:2"]}
-SMALL = ["--hidden-units", "8", "--latent-size", "2", "--epochs", "2"]
+EPOCHS = 20
+SMALL = ["--hidden-units", "8", "--latent-size", "2", "--epochs", str(EPOCHS)]
 
 
 @pytest.mark.parametrize(
@@ -100,43 +102,79 @@ def free_ports(count):
     return ports
 
 
-def test_two_workers_end_with_equal_weights_and_one_writes(tmp_path, clean_environment):
+def two_workers(output, environment, *argv):
+    """Both processes of a small run, the first worker's first."""
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
-    (tmp_path / "tmp").mkdir()
-    processes = []
-    for index in (0, 1):
-        task = {"type": "worker", "index": index}
-        environment = {
-            **clean_environment,
-            "TMPDIR": str(tmp_path / "tmp"),
-            "TF_CONFIG": json.dumps({"cluster": cluster, "task": task}),
-        }
-        argv = ["--strategy", "multi_worker", "--output-dir", str(tmp_path / "runs"), *SMALL]
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-c", HASHED, *argv],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=environment,
-            )
+    temporary = output.with_name("tmp")
+    temporary.mkdir(exist_ok=True)
+    argv = ["--strategy", "multi_worker", "--output-dir", str(output), *SMALL, *argv]
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", HASHED, *argv],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={
+                **environment,
+                "TMPDIR": str(temporary),
+                "TF_CONFIG": json.dumps(
+                    {"cluster": cluster, "task": {"type": "worker", "index": index}}
+                ),
+            },
         )
+        for index in (0, 1)
+    ]
+
+
+def outputs_of(processes):
+    """What each printed, once both have ended well."""
     try:
-        ended = [process.communicate(timeout=240) for process in processes]
+        ended = [process.communicate(timeout=PATIENCE) for process in processes]
     finally:
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [0, 0], ended
-    hashes, metrics = (
-        [re.search(pattern, out).group() for out, _ in ended]
-        for pattern in (r"weights \w{64}", r"test ELBO .*")
-    )
-    assert hashes[0] == hashes[1] and metrics[0] == metrics[1]
-    assert "the first worker" in ended[1][0] and str(tmp_path / "runs") in ended[0][0]
-    assert sorted(os.listdir(tmp_path / "runs" / "digits")) == [".lock", "1"]
-    assert os.listdir(tmp_path / "tmp") == []
-    rows = (tmp_path / "runs" / "digits" / "1" / "history.csv").read_text().splitlines()
-    assert len(rows) == 3
+    return [out for out, _ in ended]
+
+
+def weights_of(outputs):
+    """The hashes of the weights that the workers ended with: one, where they are equal."""
+    return {re.search(r"weights \w{64}", out).group() for out in outputs}
+
+
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory, clean_environment):
+    """The output folder of two workers, and what they printed."""
+    output = tmp_path_factory.mktemp("workers") / "runs"
+    return output, outputs_of(two_workers(output, clean_environment))
+
+
+def test_two_workers_end_with_equal_weights_and_one_writes(never_stopped):
+    output, printed = never_stopped
+    assert len(weights_of(printed)) == 1
+    assert len({re.search(r"test ELBO .*", out).group() for out in printed}) == 1
+    assert "the first worker" in printed[1] and str(output) in printed[0]
+    assert sorted(os.listdir(output / "digits")) == [".lock", "1"]
+    assert os.listdir(output.with_name("tmp")) == []
+    rows = (output / "digits" / "1" / "history.csv").read_text().splitlines()
+    assert len(rows) == 1 + EPOCHS
+
+
+def test_two_workers_that_were_killed_end_as_if_they_were_not(
+    never_stopped, tmp_path, clean_environment
+):
+    output = tmp_path / "runs"
+    processes = two_workers(output, clean_environment)
+    wait_for(processes[0], "checkpoints/*.index", output / "digits" / "1.incomplete")
+    for process in reversed(processes):
+        process.kill()
+        process.communicate()
+    assert not (output / "digits" / "1").exists()
+
+    printed = outputs_of(two_workers(output, clean_environment, "--resume"))
+    assert weights_of(printed) == weights_of(never_stopped[1])
+    histories = [path / "digits" / "1" / "history.csv" for path in (output, never_stopped[0])]
+    assert histories[0].read_bytes() == histories[1].read_bytes()
 
 
 TWO_DEVICES = """

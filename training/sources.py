@@ -138,10 +138,11 @@ def _tfds(name, data_dir, side):
         reason = str(error).strip().splitlines()[0]
         raise ImageError(f"no such file or folder, and no TFDS data set ({reason})") from error
     if not builder.is_prepared():
-        where = f" --data_dir {data_dir}" if data_dir else ""
+        where = f", data_dir={data_dir!r}" if data_dir else ""
         raise ImageError(
             f"TFDS has not prepared it in {builder.data_path.parent.parent}: "
-            f"fetch it once with `tfds build {name}{where}`"
+            f"fetch it once, in Python: tensorflow_datasets.builder({name!r}{where})"
+            ".download_and_prepare()"
         )
     features = dict(builder.info.features.items())
     feature = features.get("image")

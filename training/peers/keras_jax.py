@@ -5,6 +5,7 @@ import sys
 
 import jax
 import keras
+import numpy as np
 from keras import layers, ops
 from protocol import serve
 
@@ -112,18 +113,30 @@ def build(settings):
     vae.compile(
         optimizer=keras.optimizers.Adam(1e-3),
         jit_compile=True,
-        steps_per_execution=settings.steps_per_execution,
+        # Keras would round the steps of an epoch up to whole executions.
+        steps_per_execution=math.gcd(settings.steps_per_execution, settings.steps),
     )
-    count = len(settings.images) // settings.batch_size * settings.batch_size  # no partial batch
+
+    def batches():
+        size, generator = settings.batch_size, np.random.default_rng(settings.seed)
+        while True:  # from arrays, Keras would end a turn where their images end
+            order = generator.permutation(len(settings.images))
+            for start in range(0, len(order) - size + 1, size):
+                yield (settings.images[order[start : start + size]],)
 
     def train(clock):
         class Turns(keras.callbacks.Callback):
+            done = 0
+
             def on_epoch_end(self, epoch, logs=None):
+                steps = int(vae.optimizer.iterations) - self.done
+                if steps != settings.steps:
+                    raise RuntimeError(f"{steps} steps in a turn: expected {settings.steps}")
+                self.done += steps
                 clock()  # the logs are numbers by now, so nothing is still being computed
 
         vae.fit(
-            settings.images[:count],
-            batch_size=settings.batch_size,
+            batches(),
             epochs=sys.maxsize,
             steps_per_epoch=settings.steps,
             callbacks=[Turns()],

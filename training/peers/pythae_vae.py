@@ -1,8 +1,8 @@
 """The same VAE trained by Pythae's own `BaseTrainer`, with its `VAE` and its loss."""
 
+import importlib.metadata
 import tempfile
 
-import pythae
 import torch
 from protocol import Absent, serve
 from pythae.data.datasets import BaseDataset, DatasetOutput
@@ -91,7 +91,7 @@ def build(settings):
             )
             trainer.train()
 
-    versions = {"pythae": getattr(pythae, "__version__", "?"), "torch": torch.__version__}
+    versions = {"pythae": importlib.metadata.version("pythae"), "torch": torch.__version__}
     return versions, train
 
 
