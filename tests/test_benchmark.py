@@ -27,7 +27,10 @@ def test_help_does_not_import_tensorflow():
         (["--dataset", "no_such_set"], "--dataset no_such_set"),
         (["--rounds", "0"], "--rounds 0"),
         (["--peer", "torch=no/such/python"], "--peer torch=no/such/python"),
-        (["--out", "no/such/folder/a.json"], "--out no/such/folder/a.json"),
+        (["--out", "no/such/folder/a.json"], "no/such/folder/a.json"),
+        (["--out", "."], "a folder: expected a file"),
+        (["--case"], "--case"),
+        (["--contender", "--case", "dense-full"], "--contender"),
     ],
 )
 def test_bad_input_is_one_line(arguments, named):

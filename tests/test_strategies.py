@@ -6,13 +6,16 @@ import re
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from test_fit import command, in_process
 from test_resume import PATIENCE, wait_for
 
-from training import strategies
+from training import data, strategies
+from training.config import Config, InputError
 
 TWO = {"worker": ["localhost:1", "localhost:2"]}
 EPOCHS = 20
@@ -242,3 +245,41 @@ def test_xla_is_refused_where_replicas_talk(tmp_path, clean_environment):
     result = command(*argv, env=clean_environment)
     assert result.returncode == 2 and result.stderr.count("\n") == 1
     assert "--jit-compile true" in result.stderr and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [8, 180, 501, 997, 1797, 10_000])
+def test_no_replica_is_without_an_image_to_evaluate(count, replicas):
+    size = strategies.evaluation_batch(count, SimpleNamespace(num_replicas_in_sync=replicas))
+    for images in {size, count % size} - {0}:
+        shares = np.clip(images - np.arange(replicas) * -(-images // replicas), 0, None)
+        assert shares.all(), (size, images)
+    assert replicas > 1 or size == 500
+
+
+def test_batches_that_cannot_be_shared_are_refused():
+    two = SimpleNamespace(num_replicas_in_sync=2)
+    with pytest.raises(InputError, match="1 images to evaluate: expected one for each of 2"):
+        strategies.evaluation_batch(1, two)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.distribute, "MirroredStrategy", lambda: two)
+        with pytest.raises(InputError, match="--batch-size 63: expected a multiple of 2"):
+            strategies.make(Config(strategy="mirrored", batch_size=63))
+
+
+@pytest.mark.parametrize("cluster", [{"worker": [1, 2]}, {"worker": ["a:1"], "chief": ["b", "c"]}])
+def test_a_cluster_that_tensorflow_refuses_is_one_line(cluster, tmp_path, monkeypatch, capfd):
+    task = {"type": "worker", "index": 0}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    argv = ("--strategy", "multi_worker", "--output-dir", tmp_path / "runs")
+    assert in_process(*argv) == 2
+    error = capfd.readouterr().err
+    assert error.startswith("--strategy multi_worker: TF_CONFIG") and error.count("\n") == 1
+
+
+def test_workers_share_each_batch():
+    """By itself tf.data would deal out the files that a stream reads."""
+    splits = data.load(Config())
+    for batches in (splits.training_batches(64, 0), splits.evaluation_batches("test", 50, 0)):
+        policy = batches.options().experimental_distribute.auto_shard_policy
+        assert policy == tf.data.experimental.AutoShardPolicy.DATA

@@ -12,24 +12,29 @@ def write(path, arrays, *, fingerprint):
         np.savez(file, fingerprint=fingerprint, **arrays)
 
 
-def read(path, axes, *, fingerprint):
+def read(path, axes, *, fingerprint, optional=()):
     """The arrays that `write` wrote.
 
     Args:
       path: the file.
       axes: name -> one letter for each axis of that array; axes of one letter have one length.
       fingerprint: of the model that the arrays must belong to.
+      optional: names in `axes` of arrays that may be missing.
+
+    Returns:
+      Name -> array, of the names in `axes`.
 
     Raises:
       InputError: another kind of file, or arrays that belong to another model.
     """
     arrays = read_arrays(path)
-    missing = [name for name in ("fingerprint", *axes) if name not in arrays]
+    missing = [name for name in ("fingerprint", *axes) if name not in (*arrays, *optional)]
     if missing:
         raise InputError(f"{path}: no array {', '.join(missing)}: another kind of file")
     lengths = {}
-    for name, letters in axes.items():
-        array = arrays[name]
+    found = {name: arrays[name] for name in axes if name in arrays}
+    for name, array in found.items():
+        letters = axes[name]
         known = [lengths.setdefault(*axis) for axis in zip(letters, array.shape, strict=False)]
         if array.ndim != len(letters) or known != list(array.shape):
             raise InputError(f"{path}: {name} has shape {array.shape}: another kind of file")
@@ -39,4 +44,4 @@ def read(path, axes, *, fingerprint):
             raise InputError(f"{path}: {name} is damaged: expected finite floats, or texts")
     if str(arrays["fingerprint"]) != fingerprint:
         raise InputError(f"{path}: made with another model: make it again with this one")
-    return arrays
+    return found

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
+from tfp_vae.errors import InputError
 from tfp_vae.images import to_float
 
 BATCH = 512  # rows in one call: what bounds the memory
@@ -45,18 +46,18 @@ def checked_images(images, shape):
     """`images`, an array if they were lists, whose shape is [N, *shape] and whose type is right.
 
     Raises:
-      ValueError: another shape or type.
+      InputError: another shape or type.
     """
     images = images if hasattr(images, "shape") else np.asarray(images)
     if len(images.shape) != 4 or tuple(images.shape[1:]) != shape:
         expected = ", ".join(map(str, ["N", *shape]))
-        raise ValueError(f"images of shape {_written(images.shape)}: expected [{expected}]")
+        raise InputError(f"images of shape {_written(images.shape)}: expected [{expected}]")
     dtype = tf.as_dtype(images.dtype)
     if not (dtype == tf.uint8 or dtype.is_floating):
-        raise ValueError(f"{dtype.name} images: expected floats in [0, 1] or uint8 0..255")
+        raise InputError(f"{dtype.name} images: expected floats in [0, 1] or uint8 0..255")
     in_memory = isinstance(images, np.ndarray | tf.Tensor)
     if dtype == tf.uint8 and in_memory and np.max(images, initial=0) == 1:
-        raise ValueError("uint8 images of 0 and 1 only: expected 0..255, or floats in [0, 1]")
+        raise InputError("uint8 images of 0 and 1 only: expected 0..255, or floats in [0, 1]")
     return images
 
 
@@ -64,12 +65,12 @@ def checked_image(image, shape):
     """One image [H, W, C], or [1, H, W, C], as a batch of one.
 
     Raises:
-      ValueError: another shape or type.
+      InputError: another shape or type.
     """
     image = image if hasattr(image, "shape") else np.asarray(image)
     if tuple(image.shape) not in (shape, (1, *shape)):
         expected = ", ".join(map(str, shape))
-        raise ValueError(f"an image of shape {_written(image.shape)}: expected [{expected}]")
+        raise InputError(f"an image of shape {_written(image.shape)}: expected [{expected}]")
     return checked_images(image if len(image.shape) == 4 else image[np.newaxis], shape)
 
 
@@ -100,13 +101,13 @@ def floats(images):
     """A batch of images as a float32 tensor in [0, 1], converted as training converts them.
 
     Raises:
-      ValueError: pixels below 0, above 1, or NaN.
+      InputError: pixels below 0, above 1, or NaN.
     """
     batch = to_float(tf.convert_to_tensor(images))
     low, high = np.min(batch, initial=0.0), np.max(batch, initial=1.0)
     if not (low >= 0.0 and high <= 1.0):  # NaN too
         low, high = np.min(batch), np.max(batch)
-        raise ValueError(f"float images from {low:g} to {high:g}: expected 0..1, no NaN")
+        raise InputError(f"float images from {low:g} to {high:g}: expected 0..1, no NaN")
     return batch
 
 

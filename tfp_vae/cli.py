@@ -49,7 +49,7 @@ ImageFlags = Annotated[list[str], Parameter(consume_multiple=False)]
 Resize = Annotated[
     bool, Parameter(help="Crop and resize images of another size, and convert their channels.")
 ]
-Count = Annotated[int, Parameter(converter=_integer, validator=Number(gte=1))]
+Count = Annotated[int, Parameter(converter=_integer, validator=Number(gte=1, lt=2**31))]
 Steps = Annotated[int, Parameter(converter=_integer, validator=Number(gte=2))]
 Seed = Annotated[int, Parameter(converter=_integer, validator=Number(gte=0, lt=2**31))]
 Integers = Annotated[tuple[int, ...], Parameter(converter=_integers, consume_multiple=True)]
@@ -66,6 +66,8 @@ def output(out, kinds, given=None):
     Raises:
       InputError: neither says it, they disagree, or the file cannot be written.
     """
+    if not out.name:
+        raise InputError(f"{out}: a folder: expected a file to write")
     suffix = out.suffix.lower().removeprefix(".")
     kind = given or suffix
     if kind not in kinds:
@@ -110,6 +112,8 @@ def run(app, argv=None):
     try:
         app(argv, exit_on_error=False, print_error=False, result_action="return_value")
     except (cyclopts.CycloptsError, InputError) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        line = " ".join(str(error).split())
+        # A file's name may hold what a terminal would obey.
+        print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
         return 2
     return 0

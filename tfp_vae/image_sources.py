@@ -61,7 +61,10 @@ def read(sources, image_shape, *, resize=False):
     if all(matches):
         parts = [_read_array(*match.groups(), image_shape, resize) for match in matches]
         names = [name for part in parts for name in part.names]
-        return Collection(np.concatenate([part.pixels for part in parts]), names)
+        pixels = [part.pixels for part in parts]
+        if len({each.dtype for each in pixels}) > 1:  # 0..255 and 0..1
+            pixels = [images.to_float(each) for each in pixels]
+        return Collection(np.concatenate(pixels), names)
     if any(matches):
         raise ImageError(f"{', '.join(sources)}: expected image files or arrays, not both")
     paths = [path for source in sources for path in _files(Path(source))]

@@ -13,7 +13,8 @@ from PIL.PngImagePlugin import PngImageFile
 
 from tfp_vae.errors import ImageError
 
-OPENERS = {b"\x89PNG\r\n\x1a\n": PngImageFile, b"\xff\xd8\xff": JpegImageFile}
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"  # what such files begin with
+OPENERS = {PNG: PngImageFile, JPEG: JpegImageFile}
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_FILE_PIXELS = 50_000_000  # a larger image is taken for a decompression bomb
 SHOWN_SIDE = 48  # pixels: smaller images are enlarged by a whole factor in pictures
@@ -149,6 +150,14 @@ def grid(images, columns):
         top, left = index // columns * (height + 1) + 1, index % columns * (width + 1) + 1
         canvas[top : top + height, left : left + width] = image
     return canvas
+
+
+def pairs(originals, reconstructions, columns):
+    """One picture of images [N, H, W, C] in rows of `columns`, their reconstructions below them."""
+    blank = np.ones([-len(originals) % columns, *originals.shape[1:]], np.float32)
+    both = np.stack([np.concatenate([images, blank]) for images in (originals, reconstructions)])
+    rows = both.reshape(2, -1, columns, *originals.shape[1:]).swapaxes(0, 1)
+    return grid(rows.reshape(-1, *originals.shape[1:]), columns)
 
 
 def write_png(path, image):

@@ -136,8 +136,8 @@ class IndependentNormalSharedScale(_PerPixel):
     def __init__(
         self, event_shape=(), scale=None, convert_to_tensor_fn="sample", seed=None, **kwargs
     ):
-        if scale is not None and not 0 < scale < np.inf:
-            raise ValueError(f"scale {scale}: expected a positive number, or None to learn it")
+        if scale is not None and (isinstance(scale, str) or not 0 < scale < np.inf):
+            raise ValueError(f"scale {scale!r}: expected a positive number, or None to learn it")
         _PerPixel.__init__(self, event_shape, convert_to_tensor_fn, seed, **kwargs)
         self.fixed_scale = scale
 

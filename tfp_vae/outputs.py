@@ -6,7 +6,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from tfp_vae.images import grid, write_png
+from tfp_vae.images import grid, pairs, write_png
 
 FRAME = 100  # milliseconds
 
@@ -19,10 +19,7 @@ def write_grid(path, images, *, columns=None):
 def write_pairs(path, originals, reconstructions):
     """Writes a PNG of originals [N, H, W, C], in rows, with their reconstructions below them."""
     columns = min(len(originals), math.ceil((2 * len(originals)) ** 0.5))
-    blank = np.ones([-len(originals) % columns, *originals.shape[1:]], np.float32)
-    pairs = np.stack([np.concatenate([images, blank]) for images in (originals, reconstructions)])
-    rows = pairs.reshape(2, -1, columns, *originals.shape[1:]).swapaxes(0, 1)
-    write_grid(path, rows.reshape(-1, *originals.shape[1:]), columns=columns)
+    write_png(path, pairs(originals, reconstructions, columns))
 
 
 def write_film(path, kind, film):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfp_vae.errors import ImageError
+from tfp_vae.errors import ImageError, reason
 
 MAX_ARRAY_BYTES = 2**34  # 16 GiB of arrays in one file, and never more than the free memory
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those that NumPy writes
@@ -42,8 +42,8 @@ def read_arrays(path):
             with zipfile.ZipFile(file) as archive:
                 return _members(archive)
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds on damaged bytes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImageError(f"{path}: not a .npy or .npz of plain arrays ({reason})") from error
+        why = reason(error)
+        raise ImageError(f"{path}: not a .npy or .npz of plain arrays ({why})") from error
 
 
 def _members(archive):

@@ -113,12 +113,8 @@ class Index:
         Raises:
           InputError: another kind of file, or an index of another model.
         """
-        axes = EUCLIDEAN_AXES
-        arrays = array_files.read(path, axes, fingerprint=fingerprint)
-        if "scale_trils" in arrays:
-            axes = SYMMETRIC_KL_AXES
-            arrays = array_files.read(path, axes, fingerprint=fingerprint)
-        return cls(**{name: arrays[name] for name in axes})
+        only = {"fingerprint": fingerprint, "optional": ("scale_trils",)}
+        return cls(**array_files.read(path, SYMMETRIC_KL_AXES, **only))
 
 
 def label_share(vectors, labels, *, count=10):

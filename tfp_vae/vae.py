@@ -228,8 +228,8 @@ def build_vae(
       seed: of the posterior's draws; weights follow `tf_keras.utils.set_random_seed`.
 
     Raises:
-      ValueError: an unknown name, an option of another network, a latent size below one, or a
-        negative beta.
+      ValueError: an unknown name, an option of another network or likelihood, an `image_shape` or
+        `mean_image` of another shape, a latent size below one, or a negative beta.
     """
     image_shape = tuple(int(size) for size in image_shape)
     if len(image_shape) != 3 or min(image_shape) < 1:
@@ -255,6 +255,10 @@ def build_vae(
         )
     make_likelihood = _part(LIKELIHOODS, "likelihood", likelihood)
     options = {"scale": likelihood_scale} if likelihood == "independent_normal" else {}
+    if not options and likelihood_scale != "shared":
+        raise ValueError(
+            f"likelihood_scale {likelihood_scale!r}: {likelihood!r} has none to choose"
+        )
     likelihood_layer = make_likelihood(image_shape, convert_to_tensor_fn="mean", **options)
 
     images = tf_keras.Input(image_shape)

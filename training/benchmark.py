@@ -77,16 +77,22 @@ class Benchmark:
                 raise InputError(f"--{field.replace('_', '-')} {value}: expected an integer >= 1")
         for peer in self.peer:
             name, _, python = peer.partition("=")
-            if name not in CONTENDERS or not Path(python).is_file():
+            if name not in CONTENDERS or not os.access(python, os.X_OK):
                 names = ", ".join(CONTENDERS)
                 raise InputError(f"--peer {peer}: expected NAME=PYTHON, NAME one of {names}")
-        if self.out is not None and not self.out.resolve().parent.is_dir():
-            raise InputError(f"--out {self.out}: no such folder")
+        for field in ("case", "contender"):
+            if not getattr(self, field):
+                raise InputError(f"--{field}: expected at least one")
 
 
 def benchmark(config: Annotated[Benchmark, FLAGS] = Benchmark()):
     """Time the training of one VAE by this package, by others, and by its matrix products alone."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the folder is removed
+    if config.out is not None:
+        import tfp_vae  # noqa: F401  (first, so that TensorFlow starts quietly)
+        from tfp_vae import cli
+
+        cli.check_writable(config.out)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shape = _write_images(config, folder / "images.npy")
@@ -106,7 +112,7 @@ def benchmark(config: Annotated[Benchmark, FLAGS] = Benchmark()):
             results["growth"][what] = _grow(what, settings, shape, config, folder)
             _print_growth(what, config.case[0], results["growth"][what])
     if config.out is not None:
-        config.out.write_text(json.dumps(results, indent=1, default=str) + "\n")
+        config.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def _settings_that_count(config):
@@ -191,12 +197,13 @@ def _measured(contender, reference):
 
 def _grow(what, settings, shape, config, folder):
     field, values = GROWTH[what]
+    if field == "count":
+        values = [*(value for value in values if value < shape[0]), shape[0]]
     turn = config.steps * config.batch_size  # images: the same for all
     entries = {}
     for value in values:
-        if field != "count" or value <= shape[0]:
-            own = {**settings, **CASES[config.case[0]], field: value}
-            entries[str(value)] = {**own, "steps": max(1, turn // own["batch_size"])}
+        own = {**settings, **CASES[config.case[0]], field: value}
+        entries[str(value)] = {**own, "steps": max(1, turn // own["batch_size"])}
     return _compare(what, entries, config, folder, program="ours")
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
-from tfp_vae.images import grid, write_png
+from tfp_vae.images import grid, pairs, write_png
 from tfp_vae.regularizers import KLDivergenceRegularizer
 
 tfd = tfp.distributions
@@ -90,12 +90,7 @@ class ReconstructionGrid(Picture):
         self.columns = columns
 
     def draw(self):
-        rows = [self.images, self.model.predict(self.images, verbose=0)]
-        starts = range(0, len(self.images), self.columns)
-        pairs = [row[start : start + self.columns] for start in starts for row in rows]
-        blank = np.ones_like(self.images[:1])
-        full = [[*pair, *blank.repeat(self.columns - len(pair), axis=0)] for pair in pairs]
-        return grid(np.concatenate(full), self.columns)
+        return pairs(self.images, self.model.predict(self.images, verbose=0), self.columns)
 
 
 class LatentManifold(SampleGrid):
@@ -115,8 +110,8 @@ class LatentManifold(SampleGrid):
 class KLWarmup(tf_keras.callbacks.Callback):
     """Raises the weight of the KL linearly from 0 to `beta` over the first `epochs` epochs.
 
-    It moves the weight of every `tfp_vae.KLDivergenceRegularizer` in the model, step by step where
-    the number of steps in an epoch is known, otherwise epoch by epoch.
+    It moves the weight of every `tfp_vae.KLDivergenceRegularizer` in the model before each
+    execution of steps where the number of steps in an epoch is known, otherwise epoch by epoch.
 
     Raises:
       ValueError: no epochs.
@@ -132,6 +127,10 @@ class KLWarmup(tf_keras.callbacks.Callback):
         self.beta = beta
         self._epoch = 0
 
+    def on_train_begin(self, logs=None):
+        parts = self.model.submodules
+        self._weights = [p.weight for p in parts if isinstance(p, KLDivergenceRegularizer)]
+
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
         self._move(epoch)
@@ -141,9 +140,8 @@ class KLWarmup(tf_keras.callbacks.Callback):
             self._move(self._epoch + batch / self.params["steps"])
 
     def _move(self, epochs_done):
-        for part in self.model.submodules:
-            if isinstance(part, KLDivergenceRegularizer):
-                part.weight.assign(self.beta * min(1.0, epochs_done / self.epochs))
+        for weight in self._weights:
+            weight.assign(self.beta * min(1.0, epochs_done / self.epochs))
 
 
 def nonfinite_variable(model):

@@ -129,19 +129,19 @@ class Checkpoints(tf_keras.callbacks.Callback):
         self._save_or_end(last or worth_it)
 
     def _save_or_end(self, save):
-        interrupted = self._any_worker(self._interrupts.number is not None)
-        if interrupted or self._any_worker(save):
+        interrupted, save = self._of_any_worker(self._interrupts.number is not None, save)
+        if interrupted or save:
             self.save()
         if interrupted:
             self._interrupts.end()
 
-    def _any_worker(self, flag):
-        """Whether any says so: clocks and signals differ, and all have to save at one step."""
+    def _of_any_worker(self, *flags):
+        """Which flags any has: clocks and signals differ, and all have to save at one step."""
         strategy = self.model.distribute_strategy
         if strategy.cluster_resolver is None:
-            return flag
-        flags = strategy.run(tf.constant, args=(float(flag),))
-        return bool(strategy.reduce("SUM", flags, axis=None) > 0)
+            return flags
+        numbers = strategy.run(tf.constant, args=([float(flag) for flag in flags],))
+        return (strategy.reduce("SUM", numbers, axis=None) > 0).numpy()
 
     def on_train_end(self, logs=None):
         self.model._training_state = None

@@ -111,7 +111,7 @@ class Config:
     """Passes over the training images."""
 
     batch_size: Integer = 64
-    """Images in a training step."""
+    """Images in a training step, of all devices together."""
 
     learning_rate: float = 1e-3
     """Adam's step size."""
@@ -138,7 +138,7 @@ class Config:
     """Compute in bfloat16 where that is safe; distributions and weights stay float32."""
 
     jit_compile: Literal["auto", "true", "false"] = "auto"
-    """Compile with XLA; `auto` does so for the dense network, which it makes faster."""
+    """Compile with XLA; `auto` does so for the dense network on one device: it is faster."""
 
     strategy: Literal["none", "mirrored", "multi_worker"] = "none"
     """Train on one device; on all of this machine's; or on every worker that TF_CONFIG names."""
@@ -220,14 +220,16 @@ def run_command(command, name, argv=None):
     try:
         app(argv, exit_on_error=False, print_error=False, result_action="return_value")
     except _input_errors() as error:
-        line = " ".join(str(error).split())
-        # A name may hold what a terminal would obey.
-        print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
-        return 2
+        return _say(error, 2)
     except TrainingError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return 1
+        return _say(error, 1)
     except Interrupted as interruption:
-        print(interruption, file=sys.stderr)
-        return 128 + interruption.number  # as a shell says that a signal ended it
+        return _say(interruption, 128 + interruption.number)  # as a shell says of a signal
     return 0
+
+
+def _say(error, status):
+    line = " ".join(str(error).split())
+    # A name may hold what a terminal would obey.
+    print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
+    return status

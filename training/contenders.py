@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from training.config import TrainingError
@@ -53,7 +54,7 @@ class Contender:
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         else:
             environment.pop("PYTHONPATH", None)
-        self._errors = open(folder / f"{name}.stderr", "w+")  # noqa: SIM115  (closed by `close`)
+        self._errors = tempfile.TemporaryFile("w+", dir=folder)  # noqa: SIM115  (`close` does)
         arguments = json.dumps({**settings, "variant": variant})
         self._process = subprocess.Popen(
             [python or sys.executable, str(PEERS / file), arguments],

@@ -18,6 +18,8 @@ HELD_OUT = 0.1  # share of the images for validation, and for test, where a set 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
+    """The images to train on, to choose the epoch by, and to report on."""
+
     train: Split
     validation: Split
     test: Split

@@ -2,8 +2,7 @@
 
 import tensorflow as tf
 
-PNG = b"\x89PNG\r\n\x1a\n"
-JPEG = b"\xff\xd8\xff"
+from tfp_vae.images import JPEG, PNG
 
 
 def pixels(encoded):

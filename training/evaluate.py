@@ -13,7 +13,7 @@ from cyclopts.validators import Number
 
 from training.config import Config, InputError, Integer, run_command
 
-Count = Annotated[Integer, Parameter(validator=Number(gte=1))]
+Count = Annotated[Integer, Parameter(validator=Number(gte=1, lt=2**31))]
 Seed = Annotated[Integer, Parameter(validator=Number(gte=0, lt=2**31))]
 READ_TOGETHER = 500  # images
 
@@ -101,6 +101,8 @@ def _json(found):
 
 def table(found):
     """The figures of an `Evaluation`, aligned, each with its unit and its error."""
+    from tfp_vae.evaluation import ACTIVE_VARIANCE
+
     k, n = found.num_samples, found.num_images
     means = [
         ("ELBO = - reconstruction_nll - kl", found.elbo, "nats"),
@@ -129,9 +131,8 @@ def table(found):
     if found.elbo is not None and found.bits_per_dimension is None:
         lines.append("no bits per dimension: the likelihood is a density, not a probability")
     size = len(found.mean_variance)
-    lines.append(
-        f"{'active units, variance of the mean > 0.01':44}{found.active_units:12} of {size}"
-    )
+    name = f"active units, variance of the mean > {ACTIVE_VARIANCE}"
+    lines.append(f"{name:44}{found.active_units:12} of {size}")
     if found.kl_per_dimension is not None:
         kind = "marginals only: correlations not counted" if found.full_covariance else "exact"
         lines.append(f"KL of each dimension, largest first, nats ({kind}):")
@@ -144,18 +145,18 @@ def table(found):
 def _draw(found, labels):
     """The KL of each dimension, and the latent means in their two main directions."""
     import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from sklearn.decomposition import PCA
 
+    from tfp_vae.evaluation import ACTIVE_VARIANCE
+
     figure = Figure(figsize=(12, 5), layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     bars, name = found.kl_per_dimension, "KL from the prior, nats"
     if bars is None:
         bars, name = found.mean_variance, "variance of the mean (deterministic: no KL)"
     order = np.argsort(bars)[::-1]
-    active = found.mean_variance[order] > 0.01
+    active = found.mean_variance[order] > ACTIVE_VARIANCE
     for chosen, colour, kind in ((active, "C0", "active"), (~active, "0.75", "inactive")):
         left.bar(np.flatnonzero(chosen), bars[order][chosen], color=colour, label=kind)
     left.set(xlabel="latent dimension, sorted", ylabel=name)

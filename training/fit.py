@@ -7,8 +7,6 @@ from typing import Annotated
 
 from training.config import FLAGS, Config, Interrupted, TrainingError, run_command
 
-EVALUATION_BATCH = 500  # images
-
 
 def fit(config: Annotated[Config, FLAGS] = Config()):
     """Train a variational autoencoder, evaluate it, and export it as a SavedModel."""
@@ -20,12 +18,14 @@ def fit(config: Annotated[Config, FLAGS] = Config()):
     chief = strategies.is_chief(config.strategy)
     run = runs.find(config, chief)
     with _one_line(run):
-        strategy = strategies.make(config.strategy)  # before any work: TensorFlow's own demand
+        strategy = strategies.make(config)  # before any work: TensorFlow's own demand
         splits = data.load(config)
         vae = loop.build(config, splits.train, strategy)
-    with runs.created(run, config) if chief else runs.elsewhere(run) as run:
-        with _one_line(run):
-            metrics = _trained(vae, splits, config, run)
+    with (
+        runs.created(run, config) if chief else runs.elsewhere(run) as place,
+        _one_line(run),
+    ):
+        metrics = _trained(vae, splits, config, place)
         if chief:
             run.publish()
     where = run.final if chief else "with the first worker"
@@ -39,13 +39,17 @@ def fit(config: Annotated[Config, FLAGS] = Config()):
 def _trained(vae, splits, config, run):
     """Trains, and writes all of a run; its metrics on the test images."""
     import tfp_vae
-    from training import loop
+    from training import loop, strategies
     from training.interrupts import Interrupts
 
-    validation = splits.evaluation_batches("validation", EVALUATION_BATCH, config.seed)
+    def batches(name):
+        count = getattr(splits, name).count
+        size = strategies.evaluation_batch(count, vae.distribute_strategy)
+        return splits.evaluation_batches(name, size, config.seed)
+
+    validation, test = batches("validation"), batches("test")
     with Interrupts() as interrupts:
         loop.train(vae, splits, validation, config, run, interrupts)
-        test = splits.evaluation_batches("test", EVALUATION_BATCH, config.seed)
         metrics = vae.evaluate(test, return_dict=True, verbose=0)
         interrupts.check()
         run.write_json("metrics.json", {**metrics, "num_images": splits.test.count})

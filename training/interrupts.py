@@ -14,7 +14,12 @@ class Interrupts:
         self.number = None
 
     def __enter__(self):
-        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        # What is ignored stays so: a script's `&` ignores the Ctrl-C that is meant for the script.
+        self._before = {
+            number: signal.signal(number, self._note)
+            for number in SIGNALS
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
         return self
 
     def __exit__(self, *_):
@@ -23,7 +28,7 @@ class Interrupts:
 
     def _note(self, number, _):
         self.number = number
-        for each in SIGNALS:
+        for each in self._before:
             signal.signal(each, signal.SIG_DFL)
 
     def check(self):

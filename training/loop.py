@@ -94,7 +94,6 @@ def train(vae, splits, validation, config, run, interrupts):
         splits.training_batches(config.batch_size, config.seed, start=done),
         validation_data=validation,
         epochs=config.epochs,
-        initial_epoch=done // steps,
         steps_per_epoch=steps,
         callbacks=[
             *_warmup(config),

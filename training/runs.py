@@ -15,7 +15,7 @@ from training.config import Config, InputError
 PACKAGES = ("tensorflow", "tensorflow-probability", "tf-keras", "numpy")
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"  # beside the versions; held while one of them is trained
-# What may differ when a run is continued: where things are, and when to stop.
+# What may differ when a run is continued: where things are. So may `epochs`, upward.
 MAY_CHANGE = ("data_dir", "output_dir", "name", "resume", "restart")
 
 
@@ -121,7 +121,6 @@ def created(run, config):
     folder = run.path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / LOCK).touch()
     except OSError as error:
         raise _unwritable(config, error) from error
     with _locked(folder, config):
@@ -140,8 +139,9 @@ def created(run, config):
 
 def _make(run, config):
     """The run's folder, which is there with its settings or not at all."""
-    if run.path.exists():
-        raise InputError(f"--name {config.run_name}: {run.path} has appeared: expected no such run")
+    for path in (run.path, run.final):
+        if path.exists():
+            raise InputError(f"--name {config.run_name}: {path} has appeared: expected no such run")
     new = run.path.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
@@ -166,11 +166,17 @@ def _unwritable(config, error):
 def _locked(folder, config):
     """Holds the lock, which the operating system frees when the process ends, however it ends."""
     try:
-        with (folder / LOCK).open() as file:
+        file = (folder / LOCK).open("a")  # NFS locks no file that is open for reading
+    except OSError as error:
+        raise _unwritable(config, error) from error
+    with file:
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError as error:
-        raise InputError(
-            f"--name {config.run_name}: another process is training in {folder}: "
-            "expected one at a time, or another --name"
-        ) from error
+        except BlockingIOError as error:
+            raise InputError(
+                f"--name {config.run_name}: another process is training in {folder}: "
+                "expected one at a time, or another --name"
+            ) from error
+        except OSError as error:
+            raise _unwritable(config, error) from error
+        yield

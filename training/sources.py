@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfp_vae import images, plain_arrays
+from tfp_vae import errors, images, plain_arrays
 from tfp_vae.errors import ImageError
 from training import encoded_images
 
@@ -135,8 +135,8 @@ def _tfds(name, data_dir, side):
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (ValueError, AssertionError) as error:  # unknown name, version or configuration
-        reason = str(error).strip().splitlines()[0]
-        raise ImageError(f"no such file or folder, and no TFDS data set ({reason})") from error
+        why = errors.reason(error)
+        raise ImageError(f"no such file or folder, and no TFDS data set ({why})") from error
     if not builder.is_prepared():
         where = f", data_dir={data_dir!r}" if data_dir else ""
         raise ImageError(
@@ -195,6 +195,5 @@ def _tfds_split(builder, name, shape, side):
     try:
         read = next(iter(stream().batch(count)))
     except (tf.errors.OpError, StopIteration) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it is empty"
-        raise ImageError(f"split {name} cannot be read ({reason})") from error
+        raise ImageError(f"split {name} cannot be read ({errors.reason(error)})") from error
     return Split(count, shape, pixels=read)

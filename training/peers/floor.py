@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 from protocol import serve
 
-import tfp_vae  # noqa: F401  (first, so that TensorFlow starts quietly)
 from tfp_vae.networks import CONV_FILTERS, HIDDEN_UNITS
 
 

@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 import tf_keras
 from protocol import serve
 
-import tfp_vae  # first, so that TensorFlow starts quietly
+import tfp_vae
 from training import data, loop, strategies
 from training.config import Config
 from training.sources import Split
@@ -33,7 +33,7 @@ def build(settings):
         vae = stock_model.build(config, train_split.shape)
         batches = batches.map(lambda images: (images, images))
     else:
-        vae = loop.build(config, splits.train, strategies.make(config.strategy))
+        vae = loop.build(config, splits.train, strategies.make(config))
 
     def train(clock):
         class Turns(tf_keras.callbacks.Callback):
