@@ -34,8 +34,8 @@ class DistributionLayer(tfpl.DistributionLambda):
     Subclasses define `make_distribution(params)` and list their own constructor arguments in
     `get_config`. Three things differ from `tfp.layers`:
 
-    * the config holds plain values, never a pickled function, so every Keras format loads in safe
-      mode (tensorflow/probability #325, #742, #1350, #1604);
+    * the config holds plain values, never a pickled function, so that .keras and SavedModel load in
+      safe mode (tensorflow/probability #325, #742, #1350, #1604);
     * a random draw is a function of the seed, the replica and a count of draws, a variable and
       therefore in every checkpoint, so that an interrupted run can continue bit for bit;
     * parameters and densities stay float32 under mixed precision.
