@@ -53,6 +53,12 @@ def test_every_form_gives_the_pixels_and_names_that_read_them_again(sources, row
         np.testing.assert_array_equal(image_sources.read_one(name, SHAPE), image[np.newaxis])
 
 
+def test_bytes_and_floats_together_are_floats(pixels):
+    np.save("float.npy", pixels[:2] / 255.0)
+    collection = image_sources.read(["float.npy", "two.npz:test"], SHAPE)
+    np.testing.assert_allclose(collection.pixels, pixels[[0, 1, 3, 4]] / 255.0, atol=1e-7)
+
+
 def test_floats_stay_floats(pixels):
     np.save("float.npy", pixels / 255.0)
     collection = image_sources.read(["float.npy"], SHAPE)

@@ -60,6 +60,9 @@ def place(grey_images, tmp_path_factory):
         ("mixture run photos {out}/m.npz", "--components 10: 3 images: expected more images"),
         ("nothing run", 'Unknown command "nothing"'),
         ("search find run", 'Unknown command "find"'),
+        ("interpolate run images.npy:0 images.npy:1 . --format png", ".: a folder"),
+        ("encode run esc\x1b[2J.png {out}/a.csv", "esc\\x1b[2J.png: no such file"),
+        ("traverse run mask.png {out}/t.png", "uint8 images of 0 and 1 only"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
@@ -67,6 +70,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
 ):
     monkeypatch.chdir(place)
     Image.fromarray(np.zeros((20, 20), np.uint8)).save("large.png")
+    Image.fromarray(np.ones((8, 9), np.uint8)).save("mask.png")
     Path("bad.png").write_bytes(Path("photos/0.png").read_bytes()[:60])
     assert main(text.format(out=tmp_path).split()) == 2
     captured = capsys.readouterr()

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from test_fit import in_process
 
+from training import data
+
 PATIENCE = 300  # seconds
 SMALL = ["--hidden-units", 8, "--latent-size", 2, "--kl", "monte_carlo", "--kl-warmup-epochs", 30]
 EPOCHS = 100  # of a run that is killed
@@ -161,6 +163,31 @@ def test_a_signal_before_training_leaves_no_traceback(number, tmp_path):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode in (128 + number, -number)
     assert result.stderr.count("\n") <= 1 and "Traceback" not in result.stderr
+
+
+def test_a_signal_that_the_shell_ignored_ends_the_run_too():
+    code = (
+        "import os, signal; from training.interrupts import Interrupts\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script does for a job with &\n"
+        "with Interrupts() as interrupts:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    assert interrupts.number == signal.SIGINT\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_version_that_appears_while_the_data_is_read_is_not_written_over(tmp_path, capsys):
+    def another_run(config):
+        (tmp_path / "digits" / "1").mkdir(parents=True)
+        return load(config)
+
+    load = data.load
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", another_run)
+        assert in_process("--output-dir", tmp_path, *SMALL, "--epochs", 1) == 2
+    assert "digits/1 has appeared: expected no such run" in capsys.readouterr().err
+    assert os.listdir(tmp_path / "digits" / "1") == []
 
 
 def test_settings_that_differ_are_named_and_nothing_is_changed(stopped, capsys):

@@ -14,12 +14,8 @@ class Interrupts:
         self.number = None
 
     def __enter__(self):
-        # What is ignored stays so: a script's `&` ignores the Ctrl-C that is meant for the script.
-        self._before = {
-            number: signal.signal(number, self._note)
-            for number in SIGNALS
-            if signal.getsignal(number) is not signal.SIG_IGN
-        }
+        # SIGINT too where it was ignored: a script's `&` does that, and the script may still send it.
+        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
     def __exit__(self, *_):
@@ -28,7 +24,7 @@ class Interrupts:
 
     def _note(self, number, _):
         self.number = number
-        for each in self._before:
+        for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
 
     def check(self):
