@@ -14,7 +14,7 @@ class Interrupts:
         self.number = None
 
     def __enter__(self):
-        # SIGINT too where it was ignored: a script's `&` does that, and the script may still send it.
+        # SIGINT even where it was ignored: a script's `&` does so, and may still send it.
         self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
