@@ -20,12 +20,20 @@ def fit(config: Annotated[Config, FLAGS] = Config()):
     with _one_line(run):
         strategy = strategies.make(config)  # before any work: TensorFlow's own demand
         splits = data.load(config)
+        evaluated = {
+            name: splits.evaluation_batches(
+                name,
+                strategies.evaluation_batch(getattr(splits, name).count, strategy),
+                config.seed,
+            )
+            for name in ("validation", "test")
+        }
         vae = loop.build(config, splits.train, strategy)
     with (
         runs.created(run, config) if chief else runs.elsewhere(run) as place,
         _one_line(run),
     ):
-        metrics = _trained(vae, splits, config, place)
+        metrics = _trained(vae, splits, evaluated, config, place)
         if chief:
             run.publish()
     where = run.final if chief else "with the first worker"
@@ -36,21 +44,15 @@ def fit(config: Annotated[Config, FLAGS] = Config()):
     )
 
 
-def _trained(vae, splits, config, run):
+def _trained(vae, splits, evaluated, config, run):
     """Trains, and writes all of a run; its metrics on the test images."""
     import tfp_vae
-    from training import loop, strategies
+    from training import loop
     from training.interrupts import Interrupts
 
-    def batches(name):
-        count = getattr(splits, name).count
-        size = strategies.evaluation_batch(count, vae.distribute_strategy)
-        return splits.evaluation_batches(name, size, config.seed)
-
-    validation, test = batches("validation"), batches("test")
     with Interrupts() as interrupts:
-        loop.train(vae, splits, validation, config, run, interrupts)
-        metrics = vae.evaluate(test, return_dict=True, verbose=0)
+        loop.train(vae, splits, evaluated["validation"], config, run, interrupts)
+        metrics = vae.evaluate(evaluated["test"], return_dict=True, verbose=0)
         interrupts.check()
         run.write_json("metrics.json", {**metrics, "num_images": splits.test.count})
         vae.save(run.path / "model.keras")
