@@ -6,6 +6,7 @@ import tensorflow_probability as tfp
 import tf_keras
 
 from tfp_vae.layers import DistributionLayer, bound
+from tfp_vae.triangular import TriangularNormal, packed_diagonal
 
 tfd = tfp.distributions
 tfpl = tfp.layers
@@ -59,16 +60,9 @@ class MultivariateNormalTriL(_NormalLayer, tfpl.MultivariateNormalTriL):
         """As `tfp.layers`, without ops that XLA (at an unknown batch) or LiteRT refuse."""
         with tf.name_scope(name or "MultivariateNormalTriL"):
             params = tf.convert_to_tensor(params)
-            raw = tfp.math.fill_triangular(params[..., event_size:])
-            dtype = params.dtype.as_numpy_dtype
-            below = raw * np.tri(event_size, k=-1, dtype=dtype)
-            on_diagonal = tf.reduce_sum(raw * np.eye(event_size, dtype=dtype), axis=-1)
-            diagonal = tf.math.softplus(on_diagonal) + MIN_SCALE
-            return tfd.MultivariateNormalTriL(
-                loc=params[..., :event_size],
-                scale_tril=below + tf.linalg.diag(diagonal),
-                validate_args=validate_args,
-            )
+            loc, packed = tf.split(params, [event_size, -1], axis=-1)
+            diagonal = tf.math.softplus(packed_diagonal(packed, event_size)) + MIN_SCALE
+            return TriangularNormal(loc, packed, diagonal, validate_args)
 
     def get_config(self):
         own = {"event_size": self.event_size, "validate_args": self.validate_args}
