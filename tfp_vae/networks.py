@@ -73,7 +73,9 @@ def conv_decode(latents, start, activation):
     x = tfkl.Reshape((rows, columns, CONV_FILTERS[-1]))(x)
     for filters in reversed(CONV_FILTERS):
         x = tfkl.Conv2DTranspose(filters, 3, strides=2, padding="same", **hidden)(x)
-    x = tfkl.Cropping2D(((0, rows * step - height), (0, columns * step - width)))(x)
+    below, right = rows * step - height, columns * step - width
+    if below or right:  # Keras would copy all of x, and its gradient, to crop nothing
+        x = tfkl.Cropping2D(((0, below), (0, right)))(x)
     last = tfkl.Conv2D(parameters * channels, 3, padding="same")
     x = _applied(last, x, bias=start.mean(axis=(1, 2)).ravel())
     x = tfkl.Reshape((height * width, parameters, channels))(x)
