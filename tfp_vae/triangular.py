@@ -62,7 +62,15 @@ class TriangularNormal(tfd.MultivariateNormalTriL):
       diagonal: the diagonal of the scale, positive: [..., D].
     """
 
-    def __init__(self, loc, packed, diagonal, validate_args=False, allow_nan_stats=True, name=None):
+    def __init__(
+        self,
+        loc,
+        packed,
+        diagonal,
+        validate_args=False,
+        allow_nan_stats=True,
+        name="MultivariateNormalTriL",
+    ):
         parameters = dict(locals())
         self._packed, self._diagonal = packed, diagonal
         super().__init__(
@@ -70,7 +78,7 @@ class TriangularNormal(tfd.MultivariateNormalTriL):
             scale_tril=_below_diagonal(packed, loc.shape[-1]) + tf.linalg.diag(diagonal),
             validate_args=validate_args,
             allow_nan_stats=allow_nan_stats,
-            name=name or "MultivariateNormalTriL",
+            name=name,
         )
         self._parameters = parameters
 
