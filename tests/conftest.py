@@ -1,5 +1,7 @@
 """What several test files share."""
 
+import gc
+import itertools
 import os
 from pathlib import Path
 
@@ -27,6 +29,24 @@ def pytest_collection_modifyitems(items):
             item.add_marker(absent)
 
 
+TESTS = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def freed_memory():
+    """Frees the models and graphs of the tests before, now and then: a collection takes time."""
+    yield
+    if next(TESTS) % 5:
+        return
+    from tensorflow.python.framework import ops
+
+    # TensorFlow keeps the gradient of every traced `tf.custom_gradient`, and its graph, for ever.
+    registry = ops.gradient_registry._registry
+    for name in [name for name in registry if name.startswith("CustomGradient-")]:
+        del registry[name]
+    gc.collect()
+
+
 @pytest.fixture
 def mnist_dir():
     return str(MNIST)
@@ -41,7 +61,7 @@ def grey_images():
 @pytest.fixture(scope="session")
 def trained(grey_images, tmp_path_factory):
     """A small Keras model after a short training, and the same as loaded from its export."""
-    from registry import small_vae  # which imports TensorFlow Probability
+    from helpers.models import small_vae  # which imports TensorFlow Probability
 
     vae = small_vae()
     vae.fit(grey_images, epochs=3, verbose=0)

@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 import pytest
+from helpers.commands import command, in_process
 from PIL import Image
-from test_fit import command, in_process
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,12 @@ BAD_INPUT = [
     (("--posterior", "normal"), "--posterior"),
     (("--likelihood", "mse"), "--likelihood"),
     (("--likelihood-scale", "wide"), "--likelihood-scale"),
-    (("--likelihood", "independent_normal", "--likelihood-scale", "0"), "--likelihood-scale 0.0"),
-    (("--likelihood-scale", "0.5"), "--likelihood-scale 0.5"),
-    (("--network", "conv", "--hidden-units", "9"), "--hidden-units"),
+    (("--likelihood", "independent_normal", "--likelihood-scale", "0"), "--likelihood-scale 0: "),
+    (
+        ("--likelihood-scale", "0.5"),
+        "--likelihood-scale 0.5: only for likelihood independent_normal, not independent_bernoulli",
+    ),
+    (("--network", "conv", "--hidden-units", "9"), "--hidden-units 9: only for network dense"),
     (("--kl", "both"), "--kl"),
     (("--jit-compile", "perhaps"), "--jit-compile"),
     (("--epoch", "3"), "--epoch"),
@@ -69,12 +72,12 @@ BAD_INPUT = [
     (("--epochs", "many"), "many"),
     (("--batch-size", "0"), "--batch-size 0"),
     (("--batch-size", "100000"), "--batch-size 100000"),
-    (("--latent-size", "0"), "--latent-size 0"),
-    (("--hidden-units", "20", "0"), "--hidden-units 20 0"),
+    (("--latent-size", "0"), "--latent-size 0: input should be greater than or equal to 1"),
+    (("--hidden-units", "20", "0"), "--hidden-units 0: input should be greater than or equal to 1"),
     (("--image-size", "4"), "--image-size 4"),
     (("--learning-rate", "nan"), "--learning-rate nan"),
-    (("--learning-rate", "0"), "--learning-rate 0.0"),
-    (("--beta", "-1"), "--beta -1.0"),
+    (("--learning-rate", "0"), "--learning-rate 0: "),
+    (("--beta", "-1"), "--beta -1: input should be greater than or equal to 0"),
     (("--beta", "inf"), "--beta inf"),
     (("--kl-warmup-epochs", "-1"), "--kl-warmup-epochs -1"),
     (("--seed", "-1"), "--seed -1"),
@@ -84,7 +87,7 @@ BAD_INPUT = [
     (("--name", ".."), "--name .."),
     (("--name", ""), "--name"),
     (("--resume",), "--resume"),
-    (("--resume", "--restart"), "--resume --restart"),
+    (("--resume", "--restart"), "--resume --restart: give one of them"),
     (("--dataset", "no_such_data_set"), "no_such_data_set"),
     (("--dataset", "no/such/folder"), "no/such/folder"),
     (("--dataset", "mnist", "--data-dir", "{bad}/empty"), ".download_and_prepare()"),

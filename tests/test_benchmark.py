@@ -29,7 +29,8 @@ def test_help_does_not_import_tensorflow():
         (["--peer", "torch=no/such/python"], "--peer torch=no/such/python"),
         (["--out", "no/such/folder/a.json"], "no/such/folder/a.json"),
         (["--out", "."], "a folder: expected a file"),
-        (["--case"], "--case"),
+        (["--case"], "--case []: expected at least one"),
+        (["--case", "x"], "--case x: input should be 'dense-diagonal'"),
         (["--contender", "--case", "dense-full"], "--contender"),
     ],
 )

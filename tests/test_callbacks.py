@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from helpers.models import small_vae
 from PIL import Image
-from registry import small_vae
 
-from training import callbacks
+from tfp_vae import callbacks
 
 
 def fitted(grey_images, *used, epochs=3, vae=None, **options):

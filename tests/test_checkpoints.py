@@ -6,13 +6,15 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from registry import small_vae
+from helpers.models import small_vae
 
-from training import checkpoints, data, loop
-from training.checkpoints import BestWeights, Checkpoints
-from training.config import Config, Interrupted, TrainingError
-from training.interrupts import Interrupts
-from training.runs import Run
+from training.config import Config
+from training.data import splits as data
+from training.errors import Interrupted, TrainingError
+from training.run import checkpoints, loop
+from training.run.checkpoints import BestWeights, Checkpoints
+from training.run.folder import Run
+from training.run.interrupts import Interrupts
 
 EPOCHS, STEPS, SEEN_AT = 4, 20, 36  # a look comes after steps 16 and 20 of each epoch
 
@@ -58,7 +60,7 @@ def everything(model):
     ids=["dense", "conv"],
 )
 def test_what_is_continued_in_mid_epoch_is_what_was_never_stopped(options, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "SHARE", float("inf"))  # one after each epoch
+    monkeypatch.setattr(checkpoints, "MAX_SAVE_FRACTION", float("inf"))  # save after each epoch
     np.savez(tmp_path / "x.npz", train=np.random.default_rng(0).random((200, 8, 8)))
     config = Config(
         dataset=str(tmp_path / "x.npz"),

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from registry import small_vae
+from helpers.models import small_vae
 
 import tfp_vae
 

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-import user_folder
+from helpers import folders
 from PIL import Image
 
 import tfp_vae
@@ -15,7 +15,7 @@ from tfp_vae.__main__ import main
 @pytest.fixture(scope="module")
 def place(grey_images, tmp_path_factory):
     place = tmp_path_factory.mktemp("place")
-    user_folder.make(place, grey_images)
+    folders.make(place, grey_images)
     return place
 
 

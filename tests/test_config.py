@@ -1,36 +1,33 @@
 import subprocess
 import sys
-from typing import Annotated, get_args, get_type_hints
+from typing import Annotated, get_args
 
+import pydantic
 import pytest
 
-from tfp_vae.likelihoods import LIKELIHOODS
-from tfp_vae.networks import NETWORKS
-from tfp_vae.posteriors import POSTERIORS
-from tfp_vae.vae import KL_FORMS
-from training.config import FLAGS, Config, InputError, run_command
+from tfp_vae.cli.app import run
+from tfp_vae.models import PARTS
+from training.config import FLAGS, Config
+
+GROUPS = ("Data", "Model", "Objective", "Training", "Run")
 
 
-@pytest.mark.parametrize(
-    ("field", "parts"),
-    [
-        ("network", NETWORKS),
-        ("posterior", POSTERIORS),
-        ("likelihood", LIKELIHOODS),
-        ("kl", KL_FORMS),
-    ],
-)
-def test_the_flags_offer_the_parts_that_there_are(field, parts):
-    assert get_args(get_type_hints(Config)[field]) == tuple(parts)
+@pytest.mark.parametrize("kind", PARTS)
+def test_the_flags_are_the_parts_and_options_that_there_are(kind):
+    registry, fields = PARTS[kind], Config.model_fields
+    assert get_args(fields[kind].annotation) == tuple(registry)
+    assert (fields[kind].default, fields[kind].description) == (registry.default, registry.help)
+    for name, option in registry.options.items():
+        assert (fields[name].default, fields[name].description) == (option.default, option.help)
 
 
 def parsed(*argv):
     configs = []
 
-    def command(config: Annotated[Config, FLAGS] = Config()):
+    def command(*, config: Annotated[Config, FLAGS] = Config()):
         configs.append(config)
 
-    assert run_command(command, "test", argv) == 0
+    assert run(command, "test", argv) == 0
     return configs[0]
 
 
@@ -39,12 +36,18 @@ def test_flags_become_settings():
     config = parsed(
         *("--hidden-units", "300", "20", "--mixed-precision", "--image-size", "16"),
         *("--likelihood", "independent_normal", "--likelihood-scale", "0.5"),
-        *("--name", "a.b-c_1", "--learning-rate", "1e-4"),
+        *("--name", "a.b-c_1", "--learning-rate", "1e-4", "--kl", "monte_carlo"),
     )
     assert (config.hidden_units, config.likelihood_scale) == ((300, 20), 0.5)
     assert (config.mixed_precision, config.image_size, config.name) == (True, 16, "a.b-c_1")
-    assert config.learning_rate == 1e-4
+    assert (config.learning_rate, config.kl) == (1e-4, "monte_carlo")
     assert parsed("--hidden-units", "--seed", "3").hidden_units == ()
+
+
+def test_build_vae_is_given_the_options_of_the_chosen_parts():
+    assert Config().part_options == {"hidden_units": (200, 200), "activation": "relu"}
+    normal = Config(likelihood="independent_normal", network="conv", likelihood_scale=2)
+    assert normal.part_options == {"activation": "relu", "likelihood_scale": 2.0}
 
 
 @pytest.mark.parametrize(
@@ -57,8 +60,12 @@ def test_a_run_is_named_after_its_data(dataset, name):
 
 
 def test_bad_settings_are_refused_in_python_too():
-    with pytest.raises(InputError, match="--epochs 0: expected an integer >= 1"):
+    with pytest.raises(pydantic.ValidationError, match="epochs\n  Input should be greater than"):
         Config(epochs=0)
+    with pytest.raises(pydantic.ValidationError, match="only for network dense, not conv"):
+        Config(network="conv", hidden_units=(9,))
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        Config().epochs = 3
 
 
 @pytest.mark.parametrize("module", ["training.fit"])
@@ -75,3 +82,5 @@ assert "tensorflow" not in sys.modules
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "--kl-warmup-epochs" in result.stdout
+    places = [result.stdout.index(f"─ {group} ─") for group in GROUPS]
+    assert places == sorted(places) and result.stdout.index("--prior") > places[1]

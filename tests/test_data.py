@@ -1,19 +1,24 @@
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from training import data, sources
-from training.config import Config, InputError
+from tfp_vae.errors import InputError
+from training.config import Config
+from training.data import fingerprint, sources
+from training.data import split as one_split
+from training.data import splits as data
+from training.data.split import Split
 
 
 @pytest.fixture
 def streaming(monkeypatch):
     """Nothing fits in memory."""
-    monkeypatch.setattr(sources, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(one_split, "IN_MEMORY_BYTES", 0)
 
 
 @pytest.fixture
@@ -82,7 +87,7 @@ def _as_stream(splits):
     """The same splits as if read from disk."""
 
     def streamed(split):
-        return sources.Split(
+        return Split(
             split.count, split.shape, stream=lambda: split.dataset().map(lambda image: image)
         )
 
@@ -103,7 +108,7 @@ def test_an_epoch_is_every_image_once(stream):
 
 def test_memory_and_disk_hold_the_same_splits():
     in_memory = sources.read(Config())["train"]
-    on_disk = sources.Split(1797, (8, 8, 1), stream=in_memory.dataset)
+    on_disk = Split(1797, (8, 8, 1), stream=in_memory.dataset)
     for name in ("train", "validation", "test"):
         a = data._with_all_splits({"train": in_memory}, 5)[name]
         b = data._with_all_splits({"train": on_disk}, 5)[name]
@@ -113,7 +118,7 @@ def test_memory_and_disk_hold_the_same_splits():
 
 def test_training_pixels_are_binarised_with_the_probability_of_their_grey():
     grey = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8, 1)
-    split = sources.Split(1, (8, 8, 1), pixels=tf.constant(grey))
+    split = Split(1, (8, 8, 1), pixels=tf.constant(grey))
     splits = data.Splits(split, split, split, binarise=True)
     drawn = np.stack(batches(splits, 4000, batch_size=1))
     assert set(np.unique(drawn)) == {0.0, 1.0}
@@ -133,7 +138,7 @@ def test_evaluation_pixels_are_binarised_once():
 
 
 def test_each_evaluation_image_has_noise_of_its_own():
-    same = sources.Split(50, (8, 8, 1), pixels=tf.fill([50, 8, 8, 1], 0.5))
+    same = Split(50, (8, 8, 1), pixels=tf.fill([50, 8, 8, 1], 0.5))
     (images,) = data.Splits(same, same, same, binarise=True).evaluation_batches("test", 50, 0)
     assert len(np.unique(images.numpy().reshape(50, -1), axis=0)) == 50
 
@@ -221,3 +226,12 @@ def test_the_real_mnist(mnist_dir, request):
     assert in_memory.mean() == pytest.approx(33.3, abs=1.0)
     request.getfixturevalue("streaming")
     np.testing.assert_array_equal(all_images(data.load(config).validation), in_memory)
+
+
+def test_a_fingerprint_of_a_streamed_data_set_of_tfds(mocked_mnist, streaming):
+    config = Config(dataset="mnist", data_dir=mocked_mnist, batch_size=8)
+    splits = data.load(config)
+    for name in ("train", "test"):
+        source = getattr(splits, name).source
+        assert re.fullmatch(rf"mnist/\d+\.\d+\.\d+ {name} 1 bytes", source), source
+    assert fingerprint.of(splits) == fingerprint.of(data.load(config))

@@ -7,14 +7,15 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.commands import in_process as fit
 from PIL import Image
 from sklearn.datasets import load_digits
 
 import tfp_vae
-from training import data
-from training.config import Config, run_command
+from tfp_vae.cli.app import run
+from training.config import Config
+from training.data import splits as data
 from training.evaluate import evaluate as command
-from training.fit import fit
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +28,7 @@ def runs(tmp_path_factory):
         ["--batch-size", "500"],
         ["--dataset", f"{folder}/x.npz", "--batch-size", "16", "--posterior", "deterministic"],
     ):
-        argv = [*small, *flags, "--output-dir", str(folder)]
-        assert run_command(fit, "training.fit", argv) == 0
+        assert fit(*small, *flags, "--output-dir", folder) == 0
     (folder / "x.npz").rename(folder / "gone.npz")
     shutil.copytree(folder / "digits" / "1", folder / "unfinished" / "1.incomplete")
     shutil.copytree(folder / "digits" / "1", folder / "plain")
@@ -37,7 +37,7 @@ def runs(tmp_path_factory):
 
 
 def in_process(*argv):
-    return run_command(command, "training.evaluate", [str(word) for word in argv])
+    return run(command, "training.evaluate", [str(word) for word in argv])
 
 
 def test_the_command(runs, clean_environment):
@@ -54,9 +54,10 @@ def test_the_command(runs, clean_environment):
         mean = values[name]
         assert f"{mean['value']:.4f} nats +- {mean['standard_error']:.4f}" in result.stdout
     assert "K = 10" in result.stdout and "marginals only" in result.stdout
+    assert "  kl (exact)  " in result.stdout
     test = data.load(Config()).evaluation_batches("test", 180, seed=0)
     images = next(iter(test)).numpy()
-    own = tfp_vae.evaluate(tfp_vae.load(path), images, 10, discrete_likelihood=True)
+    own = tfp_vae.evaluate(tfp_vae.load(path), images, 10)
     assert values["elbo"] == own.elbo._asdict()
     assert values["bits_per_dimension"] == own.bits_per_dimension._asdict()
     metrics = json.loads((path / "metrics.json").read_text())  # by other draws
@@ -86,7 +87,9 @@ def test_a_deterministic_run_says_what_is_absent(runs, capsys):
         assert in_process(runs / "x", "--limit", 3) == 0
     finally:
         (runs / "x.npz").rename(runs / "gone.npz")
-    assert "the posterior is deterministic, which has no density" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "\nno elbo, kl, log_marginal_likelihood, " in printed and "deterministic" in printed
+    assert "nan" not in printed and "exact" not in printed
     values = json.loads((runs / "x" / "1" / "evaluation.json").read_text())
     assert values["elbo"] is None and values["reconstruction_nll"]["value"] > 0
 
@@ -137,8 +140,8 @@ def test_labels_of_mnist(mnist_dir):
 
 def test_help_does_not_wait_for_tensorflow():
     code = (
-        "import sys; from training.config import run_command; import training.evaluate as e; "
-        "run_command(e.evaluate, 'x', ['--help']); print('tensorflow' in sys.modules)"
+        "import sys; from tfp_vae.cli.app import run; import training.evaluate as e; "
+        "run(e.evaluate, 'x', ['--help']); print('tensorflow' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.rstrip().endswith("False") and "--num-samples" in result.stdout

@@ -5,12 +5,12 @@ import tracemalloc
 import numpy as np
 import pytest
 import tensorflow as tf
-from registry import small_vae
+from helpers.models import linear_gaussian, small_vae
 from scipy import special, stats
-from test_importance import linear_gaussian
 
 import tfp_vae
-from tfp_vae import evaluation, importance
+from tfp_vae.evaluation import aggregate
+from tfp_vae.inference import importance
 
 
 def random_posteriors(count, size, full, seed=0):
@@ -33,25 +33,25 @@ def log_mixture(latents, means, factors):
 
 @pytest.mark.parametrize("full", [True, False])
 def test_the_aggregate_posterior_against_scipy(full, monkeypatch):
-    monkeypatch.setattr(evaluation, "BLOCK", 7)  # many blocks, the last of them not full
+    monkeypatch.setattr(aggregate, "BLOCK", 7)  # many blocks, the last of them not full
     means, factors = random_posteriors(40, 3, full)
     latents = 2.0 * np.random.default_rng(1).normal(size=(31, 3))
-    found = evaluation.log_aggregate_posterior(latents, means, factors)
+    found = aggregate.log_aggregate_posterior(latents, means, factors)
     np.testing.assert_allclose(found, log_mixture(latents, means, factors), rtol=1e-10)
 
 
 def test_narrow_posteriors_far_from_the_prior_keep_their_precision():
     means, factors = random_posteriors(20, 3, full=True)
     means, factors = 30.0 * means, 1e-3 * factors
-    found = evaluation.log_aggregate_posterior(means, means, factors)
+    found = aggregate.log_aggregate_posterior(means, means, factors)
     np.testing.assert_allclose(found, log_mixture(means, means, factors), atol=1e-3)
 
 
 def test_memory_does_not_hold_every_pair(monkeypatch):
-    monkeypatch.setattr(evaluation, "BLOCK", 100)
+    monkeypatch.setattr(aggregate, "BLOCK", 100)
     means, factors = random_posteriors(2000, 4, full=True)
     tracemalloc.start()
-    evaluation.log_aggregate_posterior(means, means, factors)
+    aggregate.log_aggregate_posterior(means, means, factors)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2000 * 2000 * 8 / 20
@@ -106,10 +106,16 @@ def test_every_figure_against_numpy(trained):
         found.log_marginal_likelihood.value,
         model.log_marginal_likelihood(images, 20, seed=3).mean(),
     )
-    assert found.bits_per_dimension is None
-    with_bits = tfp_vae.evaluate(model, images, 20, seed=3, discrete_likelihood=True)
     bits = -found.log_marginal_likelihood.value / np.log(2.0) / 72
-    np.testing.assert_allclose(with_bits.bits_per_dimension.value, bits)
+    np.testing.assert_allclose(found.bits_per_dimension.value, bits)
+    assert found.refused == {}
+
+
+def test_a_density_has_no_bits(grey_images):
+    model = tfp_vae.inference_model(small_vae(likelihood="continuous_bernoulli"))
+    found = tfp_vae.evaluate(model, grey_images, num_samples=2)
+    assert found.bits_per_dimension is None
+    assert found.refused == {"bits_per_dimension": "the likelihood is a density, not a probability"}
 
 
 def test_the_weights_against_numpy(trained):
@@ -200,7 +206,8 @@ def test_posteriors_far_apart_tell_the_images_apart(tmp_path):
 def test_a_deterministic_posterior_has_no_density(grey_images, tmp_path):
     tfp_vae.export(small_vae(posterior="deterministic"), tmp_path)
     model = tfp_vae.load(tmp_path)
-    found = tfp_vae.evaluate(model, grey_images.round(), discrete_likelihood=True)
+    found = tfp_vae.evaluate(model, grey_images.round())
+    assert "the posterior is deterministic: it has no density" in found.refused["elbo"]
     absent = ("elbo", "kl", "log_marginal_likelihood", "bits_per_dimension", "mutual_information")
     assert [getattr(found, name) for name in absent] == [None] * 5
     nll = model.elbo(grey_images.round()).reconstruction_nll.mean()
@@ -218,3 +225,10 @@ def test_a_deterministic_posterior_has_no_density(grey_images, tmp_path):
 def test_bad_arguments(count, options, message, trained):
     with pytest.raises(ValueError, match=message):
         tfp_vae.evaluate(trained[0], np.zeros((count, 8, 9, 1)), **options)
+
+
+def test_grey_images_have_no_bits_under_a_bernoulli(trained, grey_images):
+    found = tfp_vae.evaluate(trained[0], grey_images, num_samples=2)
+    assert found.bits_per_dimension is None
+    assert "zeros and ones only" in found.refused["bits_per_dimension"]
+    assert np.isnan(tfp_vae.evaluate(trained[0], grey_images, num_samples=1).monte_carlo_error)

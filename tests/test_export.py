@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from registry import LIKELIHOOD_OPTIONS, name_of, small_vae
+from helpers.models import small_vae
+from helpers.parts import LIKELIHOOD_CASES, POSTERIORS, name_of
 from scipy import special
 
 import tfp_vae
-from tfp_vae.posteriors import POSTERIORS
+from tfp_vae.saved_model.contract import OUTPUTS_2
 
 SEED = tf.constant([3, 4], tf.int32)
 
@@ -47,19 +48,35 @@ def test_shapes_and_types_for_any_batch(name, trained, grey_images):
             "sample": signatures["sample"](n=tf.constant(batch), seed=SEED),
             "log_likelihood": signatures["log_likelihood"](image=image, latent=z),
             "elbo": signatures["elbo"](image=image, seed=SEED),
+            "sample_image": signatures["sample_image"](latent=z, seed=SEED),
         }
+        normal = name != "deterministic"
+        if normal:
+            drawn = signatures["sample_posterior"](image=image, seed=SEED)
+            outputs["sample_posterior"] = drawn
+            outputs["log_prior"] = signatures["log_prior"](latent=drawn["latent"])
+        assert set(outputs) == set(signatures)
         shapes = {
             signature: {key: tuple(value.shape) for key, value in values.items()}
             for signature, values in outputs.items()
         }
         picture, row = (batch, 8, 9, 1), (batch,)
+        encoded = {"mean": (batch, 4), "stddev": (batch, 4), "scale_tril": (batch, 4, 4)}
+        if not normal:
+            del encoded["scale_tril"]
+        of_density = {
+            "sample_posterior": {"latent": (batch, 4), "log_posterior": row},
+            "log_prior": {"log_prior": row},
+        }
         assert shapes == {
             "serving_default": {"reconstruction": picture},
-            "encode": {"mean": (batch, 4), "stddev": (batch, 4), "scale_tril": (batch, 4, 4)},
+            "encode": encoded,
             "decode": {"mean": picture},
             "sample": {"image": picture, "latent": (batch, 4)},
             "log_likelihood": {"log_likelihood": row},
             "elbo": {"elbo": row, "reconstruction_nll": row, "kl": row},
+            "sample_image": {"image": picture},
+            **(of_density if normal else {}),
         }
         dtypes = {value.dtype for values in outputs.values() for value in values.values()}
         assert dtypes == {tf.float32}
@@ -129,7 +146,7 @@ def test_the_elbo_signature_averages_to_the_model_s_elbo(trained, grey_images):
     assert abs(exported.mean() - np.mean(own)) < error
 
 
-@pytest.mark.parametrize("options", LIKELIHOOD_OPTIONS, ids=name_of)
+@pytest.mark.parametrize("options", LIKELIHOOD_CASES, ids=name_of)
 def test_every_likelihood_exports(options, grey_images, tmp_path):
     vae = small_vae(kl="monte_carlo", **options)
     tfp_vae.export(vae, tmp_path)
@@ -174,7 +191,7 @@ def test_it_loads_in_a_process_that_has_none_of_our_packages(grey_images, tmp_pa
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     names, latent = result.stdout.splitlines()
-    assert names == ("['decode', 'elbo', 'encode', 'log_likelihood', 'sample', 'serving_default']")
+    assert names == str(sorted(OUTPUTS_2))
     assert latent == here["latent"].numpy().tobytes().hex()
 
 
@@ -184,5 +201,5 @@ def test_a_model_that_ends_in_another_package_s_layer_is_refused(tmp_path):
         [tf_keras.layers.InputLayer(input_shape=(4,)), tf_keras.layers.Dense(72)], name="plain"
     )
     vae.decoder = plain
-    with pytest.raises(ValueError, match="plain ends in Dense: expected a tfp_vae layer"):
+    with pytest.raises(ValueError, match="plain ends in Dense: expected a layer of tfp_vae"):
         tfp_vae.export(vae, tmp_path)

@@ -1,4 +1,4 @@
-"""What the world does to a run: it ends with one line and 1, and what was saved stays."""
+"""Failures of disk, files and memory: one line, exit code 1, and the checkpoints stay."""
 
 import functools
 import resource
@@ -6,10 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers.commands import command, in_process
 from PIL import Image
-from test_fit import command, in_process
 
-from training import callbacks, checkpoints, sources
+from tfp_vae import callbacks
+from training.data import split
+from training.run import checkpoints
 
 SMALL = ["--hidden-units", 8, "--latent-size", 2]
 
@@ -49,7 +51,7 @@ def at_the_end_of_epoch(number, action, monkeypatch):
             action()
 
     monkeypatch.setattr(callbacks.StopOnNonFinite, "on_epoch_end", happening)
-    monkeypatch.setattr(checkpoints, "SHARE", float("inf"))  # one after each epoch
+    monkeypatch.setattr(checkpoints, "MAX_SAVE_FRACTION", float("inf"))  # save after each epoch
 
 
 @pytest.mark.parametrize("gone", ["", "digits/1.incomplete"])
@@ -86,7 +88,7 @@ def corrupt(folder):
 def test_files_that_are_read_as_it_trains(damage, tmp_path, monkeypatch, capfd):
     folder = tmp_path / "photos"
     photos(folder)
-    monkeypatch.setattr(sources, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(split, "IN_MEMORY_BYTES", 0)
     with monkeypatch.context() as patch:
         at_the_end_of_epoch(1, lambda: damage(folder), patch)
         argv = ["--dataset", folder, "--output-dir", tmp_path / "runs", "--batch-size", 4, *SMALL]

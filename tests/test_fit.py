@@ -2,36 +2,18 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from helpers.commands import command, in_process
 from PIL import Image
 
 import tfp_vae
-from training import checkpoints
-from training.config import run_command
-from training.fit import fit
+from training.run import checkpoints
 
 DIGITS_ENTROPY = 64 * np.log(2)  # nats of an 8x8 image of fair coins
-
-
-def command(*argv, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "training.fit", *map(str, argv)],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        **options,
-    )
-
-
-def in_process(*argv):
-    """The command without a new process: seconds saved, the same code."""
-    return run_command(fit, "training.fit", [str(word) for word in argv])
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +30,7 @@ def test_it_is_quiet_and_says_what_was_reached(digits_run):
     assert (result.returncode, result.stderr) == (0, "")
     metrics = json.loads((path / "metrics.json").read_text())
     assert f"test ELBO {metrics['elbo']:.3f} nats per image" in result.stdout
+    assert f"- kl (exact) {metrics['kl']:.3f}\n" in result.stdout
     assert str(path) in result.stdout
 
 
@@ -65,6 +48,7 @@ def test_what_a_run_leaves_on_disk(digits_run):
         assert picture.dtype == np.uint8 and picture.std() > 30
     config = json.loads((path / "config.json").read_text())
     assert (config["epochs"], config["posterior"]) == (4, "multivariate_normal_tril")
+    assert config["data"]["splits"]["train"] == [1437, 8, 8, 1]
     assert set(config["versions"]) > {"tensorflow", "tf-keras", "tensorflow-probability"}
     events = [str(file) for file in (path / "logs").rglob("*tfevents*")]
     tags = {
@@ -78,7 +62,7 @@ def test_what_a_run_leaves_on_disk(digits_run):
 
 def test_the_history_is_the_objective(digits_run):
     path, _ = digits_run
-    rows = list(csv.DictReader((path / "history.csv").open()))
+    rows = list(csv.DictReader((path / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
     for row in rows:
         values = {name: float(value) for name, value in row.items()}
@@ -177,7 +161,9 @@ def test_an_unfinished_run_is_neither_lost_nor_mixed_up(tmp_path, monkeypatch, c
     assert in_process(*options, 3) == 2
     assert "--resume, or discard it with --restart" in capsys.readouterr().err
     assert in_process(*options, 3, "--resume") == 0
-    rows = list(csv.DictReader((tmp_path / "digits" / "1" / "history.csv").open()))
+    rows = list(
+        csv.DictReader((tmp_path / "digits" / "1" / "history.csv").read_text().splitlines())
+    )
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
     unfinished.with_name("2.incomplete").mkdir()
     assert in_process(*options, 1, "--restart") == 0

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfp_vae import image_sources
 from tfp_vae.errors import ImageError
+from tfp_vae.images import sources as image_sources
 
 SHAPE = (8, 9, 1)
 

@@ -1,10 +1,12 @@
+"""Image files, arrays and grids."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfp_vae import images
 from tfp_vae.errors import ImageError
+from tfp_vae.images import convert, files, grids
 
 
 def save(path, array, **options):
@@ -19,32 +21,32 @@ def random_bytes(*shape):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_png_comes_back_exactly(channels, tmp_path):
     pixels = random_bytes(9, 8, channels)
-    images.write_png(tmp_path / "a.png", pixels)
-    assert images.file_shape(tmp_path / "a.png") == (9, 8, channels)
-    np.testing.assert_array_equal(images.read_file(tmp_path / "a.png", channels), pixels)
+    grids.write_png(tmp_path / "a.png", pixels)
+    assert files.file_shape(tmp_path / "a.png") == (9, 8, channels)
+    np.testing.assert_array_equal(files.read_file(tmp_path / "a.png", channels), pixels)
 
 
 def test_kinds_of_files(tmp_path):
     rgba = save(tmp_path / "rgba.png", random_bytes(8, 9, 4))
-    assert images.file_shape(rgba) == (8, 9, 3)
-    assert images.read_file(rgba, 3).shape == (8, 9, 3)
+    assert files.file_shape(rgba) == (8, 9, 3)
+    assert files.read_file(rgba, 3).shape == (8, 9, 3)
     grey = random_bytes(8, 9)
-    as_colour = images.read_file(save(tmp_path / "grey.png", grey), 3)
+    as_colour = files.read_file(save(tmp_path / "grey.png", grey), 3)
     np.testing.assert_array_equal(as_colour, np.repeat(grey[..., None], 3, axis=-1))
     deep = save(tmp_path / "deep.png", grey.astype(np.uint16) * 256 + 17)
-    assert images.file_shape(deep) == (8, 9, 1)
-    np.testing.assert_array_equal(images.read_file(deep, 1)[..., 0], grey)
+    assert files.file_shape(deep) == (8, 9, 1)
+    np.testing.assert_array_equal(files.read_file(deep, 1)[..., 0], grey)
     palette = tmp_path / "palette.png"
     Image.fromarray(random_bytes(8, 9, 3)).convert("P").save(palette)
-    assert images.read_file(palette, 3).shape == (8, 9, 3)
+    assert files.read_file(palette, 3).shape == (8, 9, 3)
 
 
 def test_a_photo_is_turned_upright(tmp_path):
     exif = Image.Exif()
-    exif[images.ORIENTATION_TAG] = 6  # the camera was turned: rotate by 90 degrees to view
+    exif[files.ORIENTATION_TAG] = 6  # the camera was turned: rotate by 90 degrees to view
     path = save(tmp_path / "a.jpg", np.uint8([[0] * 16] * 8 + [[255] * 16] * 8)[:, :10], exif=exif)
-    assert images.file_shape(path) == (10, 16, 1)
-    upright = images.read_file(path, 1)[..., 0]
+    assert files.file_shape(path) == (10, 16, 1)
+    upright = files.read_file(path, 1)[..., 0]
     assert upright.shape == (10, 16)
     assert upright[:, :6].mean() > 200 > 50 > upright[:, -6:].mean()
 
@@ -53,10 +55,10 @@ def test_files_are_found_below_a_folder_in_order(tmp_path):
     (tmp_path / "b").mkdir()
     for name in ("b/1.PNG", "a.jpeg", "b/0.jpg", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
-    found = [str(path.relative_to(tmp_path)) for path in images.find_files(tmp_path)]
+    found = [str(path.relative_to(tmp_path)) for path in files.find_files(tmp_path)]
     assert found == ["a.jpeg", "b/0.jpg", "b/1.PNG"]
     with pytest.raises(ImageError, match=r"no \.png"):
-        images.find_files(tmp_path / "b" / "none")
+        files.find_files(tmp_path / "b" / "none")
 
 
 def test_a_damaged_file_is_named(tmp_path):
@@ -64,16 +66,16 @@ def test_a_damaged_file_is_named(tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(good.read_bytes()[:1500])
     with pytest.raises(ImageError, match=r"bad\.png: damaged"):
-        images.read_file(bad, 1)
+        files.read_file(bad, 1)
     bad.write_bytes(b"junk")
     with pytest.raises(ImageError, match=r"bad\.png: not a PNG or JPEG"):
-        images.file_shape(bad)
+        files.file_shape(bad)
 
 
 def test_a_decompression_bomb_is_refused_from_its_header(tmp_path):
     Image.new("1", (10_000, 6_000)).save(tmp_path / "bomb.png")
     with pytest.raises(ImageError, match="more than 50 million"):
-        images.file_shape(tmp_path / "bomb.png")
+        files.file_shape(tmp_path / "bomb.png")
 
 
 @pytest.mark.parametrize(
@@ -94,14 +96,14 @@ def test_a_decompression_bomb_is_refused_from_its_header(tmp_path):
 )
 def test_arrays_that_are_no_images_are_refused(array, message):
     with pytest.raises(ImageError, match=f"x: .*{message}"):
-        images.checked(array, "x")
+        convert.checked(array, "x")
 
 
 def test_arrays_that_are_images():
-    assert images.checked(random_bytes(2, 8, 9), "x").shape == (2, 8, 9, 1)
-    floats = images.checked(np.linspace(0, 1, 2 * 8 * 9 * 3).reshape(2, 8, 9, 3), "x")
+    assert convert.checked(random_bytes(2, 8, 9), "x").shape == (2, 8, 9, 1)
+    floats = convert.checked(np.linspace(0, 1, 2 * 8 * 9 * 3).reshape(2, 8, 9, 3), "x")
     assert floats.dtype == np.float32
-    assert images.checked(np.zeros((1, 8, 8), np.uint8), "black").shape == (1, 8, 8, 1)
+    assert convert.checked(np.zeros((1, 8, 8), np.uint8), "black").shape == (1, 8, 8, 1)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -109,21 +111,30 @@ def test_resize_keeps_the_middle_square_and_the_type(dtype):
     top = 255 if dtype == np.uint8 else 1.0
     image = np.zeros((12, 32, 1), dtype)
     image[:, 10:22] = top  # the middle square is white
-    resized = images.resize(tf.constant(image), 8)
+    resized = convert.resize(tf.constant(image), 8)
     assert resized.dtype == dtype
     np.testing.assert_array_equal(resized, np.full((8, 8, 1), top, dtype))
-    many = images.resize(tf.constant(np.stack([image, image])), 24)
+    many = convert.resize(tf.constant(np.stack([image, image])), 24)
     assert many.shape == (2, 24, 24, 1)
 
 
 def test_a_grid_holds_every_image_in_rows():
     pixels = random_bytes(5, 60, 50, 3)
-    canvas = images.grid(pixels / 255.0, columns=3)
+    canvas = grids.grid(pixels / 255.0, columns=3)
     assert canvas.shape == (2 * 61 + 1, 3 * 51 + 1, 3)
     np.testing.assert_array_equal(canvas[1:61, 1:51], pixels[0])
     np.testing.assert_array_equal(canvas[62:122, 52:102], pixels[4])
 
 
 def test_small_images_are_enlarged_in_a_grid():
-    canvas = images.grid(np.ones((1, 8, 8, 1)), columns=1)
+    canvas = grids.grid(np.ones((1, 8, 8, 1)), columns=1)
     assert canvas.shape == (50, 50, 1)
+
+
+def test_pairs_have_reconstructions_below_their_originals():
+    originals, reconstructions = random_bytes(2, 3, 60, 50, 1) / 255.0
+    canvas = grids.pairs(originals, reconstructions, columns=2)
+    assert canvas.shape == (4 * 61 + 1, 2 * 51 + 1, 1)
+    np.testing.assert_array_equal(canvas[1:61, 52:102], np.rint(originals[1] * 255))
+    np.testing.assert_array_equal(canvas[62:122, 52:102], np.rint(reconstructions[1] * 255))
+    np.testing.assert_array_equal(canvas[184:244, 1:51], np.rint(reconstructions[2] * 255))

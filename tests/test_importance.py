@@ -2,44 +2,10 @@
 
 import numpy as np
 import pytest
-import tensorflow_probability as tfp
-from registry import small_vae
-from scipy import stats
+from helpers.models import SHAPE, linear_gaussian, small_vae
 
 import tfp_vae
-from tfp_vae.batches import BATCH
-from tfp_vae.posteriors import MIN_SCALE
-
-SHAPE, LATENTS = (4, 4, 1), 2
-
-
-def linear_gaussian(path, sigma, widened=1.0):
-    """Exports x = b + W z + sigma * noise with its own posterior, whose scale may be widened.
-
-    Returns:
-      The loaded model, and log p(x) of images in float64.
-    """
-    random = np.random.default_rng(0)
-    w, b = 0.1 * random.normal(size=(16, LATENTS)), np.full(16, 0.5)
-    covariance = np.linalg.inv(np.eye(LATENTS) + w.T @ w / sigma**2)
-    to_mean = w @ covariance / sigma**2
-    scale_tril = widened * np.linalg.cholesky(covariance)
-    raw = np.tril(scale_tril, -1) + np.diag(np.log(np.expm1(np.diag(scale_tril) - MIN_SCALE)))
-    triangle = tfp.math.fill_triangular_inverse(raw).numpy()
-    vae = tfp_vae.build_vae(
-        SHAPE,
-        LATENTS,
-        hidden_units=(),
-        likelihood="independent_normal",
-        likelihood_scale=sigma,
-    )
-    vae.encoder.layers[-2].set_weights(
-        [np.hstack([to_mean, np.zeros([16, 3])]), np.concatenate([-b @ to_mean, triangle])]
-    )
-    vae.decoder.layers[-2].set_weights([w.T, b])
-    tfp_vae.export(vae, path)
-    density = stats.multivariate_normal(b, w @ w.T + sigma**2 * np.eye(16))
-    return tfp_vae.load(path), lambda images: density.logpdf(images.reshape(-1, 16))
+from tfp_vae.inference.batches import BATCH
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from registry import closed_form_kl, small_vae
+from helpers.models import closed_form_kl, small_vae
 
 import tfp_vae
-from tfp_vae import latent_paths
-from tfp_vae.batches import BATCH
+from tfp_vae.inference.batches import BATCH
+from tfp_vae.latent_space import paths as latent_paths
 
 
 def many_images(count=2 * BATCH + 3):

@@ -3,19 +3,19 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
-from registry import LIKELIHOOD_OPTIONS, name_of
+from helpers.models import layer_of
+from helpers.parts import LIKELIHOOD_CASES, name_of
 from scipy import integrate, special, stats
 
 import tfp_vae
-from tfp_vae.likelihoods import LIKELIHOODS, MIN_PIXEL_SCALE, independent_normal
+from tfp_vae.layers.likelihoods import MIN_PIXEL_SCALE, independent_normal
 
 tfpl = tfp.layers
 SHAPE = (3, 4, 1)
 
 
-def make(likelihood, likelihood_scale):
-    options = {"scale": likelihood_scale} if likelihood == "independent_normal" else {}
-    return LIKELIHOODS[likelihood](SHAPE, **options)
+def make(likelihood, **options):
+    return layer_of("likelihood", likelihood, SHAPE, **options)
 
 
 def params_for(layer, rows=5, scale=2.0):
@@ -88,7 +88,7 @@ def test_the_shared_scale_is_one_learned_weight_and_a_fixed_one_none():
     assert [weight.name for weight in fixed.weights] == ["draws:0"]  # the count of its draws
 
 
-@pytest.mark.parametrize("options", LIKELIHOOD_OPTIONS, ids=name_of)
+@pytest.mark.parametrize("options", LIKELIHOOD_CASES, ids=name_of)
 @pytest.mark.parametrize("scale", [0.0, 1e4, 1e30])
 def test_no_input_gives_nan(options, scale):
     layer = make(**options)
@@ -102,7 +102,7 @@ def test_no_input_gives_nan(options, scale):
     assert np.all(np.isfinite(layer(params).mean()))
 
 
-@pytest.mark.parametrize("options", LIKELIHOOD_OPTIONS, ids=name_of)
+@pytest.mark.parametrize("options", LIKELIHOOD_CASES, ids=name_of)
 def test_the_layer_comes_back_from_its_config(options):
     layer = make(**options)
     params = params_for(layer)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import user_folder
+from helpers import folders
 from PIL import Image
 
 import tfp_vae
@@ -23,7 +23,7 @@ COMMANDS = [
 @pytest.fixture(scope="module")
 def place(grey_images, tmp_path_factory):
     place = tmp_path_factory.mktemp("place")
-    user_folder.make(place, grey_images)
+    folders.make(place, grey_images)
     return place
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from registry import small_vae
+from helpers.models import small_vae
 
 import tfp_vae
 from tfp_vae.networks import NETWORKS

@@ -3,9 +3,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
+from helpers.models import layer_of
+from helpers.parts import POSTERIORS
 
 import tfp_vae
-from tfp_vae.posteriors import POSTERIORS
 
 tfd, tfpl = tfp.distributions, tfp.layers
 LATENTS = 4
@@ -44,7 +45,7 @@ def test_tril_covariance_is_that_of_the_stock_layer():
 @pytest.mark.parametrize("name", POSTERIORS)
 @pytest.mark.parametrize("scale", [0.0, 1e4, 1e30, np.inf])
 def test_no_input_gives_nan(name, scale):
-    layer = POSTERIORS[name](LATENTS)
+    layer = layer_of("posterior", name, LATENTS)
     with np.errstate(invalid="ignore"):
         params = np.nan_to_num(params_for(layer, scale=scale), nan=0.0, posinf=np.inf)
     params = tf.constant(np.concatenate([params, -params]))
@@ -68,7 +69,7 @@ def test_no_input_gives_nan(name, scale):
 def test_stays_float32_under_mixed_precision(name):
     tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        layer = POSTERIORS[name](LATENTS)
+        layer = layer_of("posterior", name, LATENTS)
         posterior = layer(tf.cast(params_for(layer), tf.bfloat16))
         assert posterior.mean().dtype == tf.float32
         assert tf.convert_to_tensor(posterior).dtype == tf.float32

@@ -1,23 +1,24 @@
 """Whatever the flags, or the `config.json`, are: either settings, or one line that names one."""
 
 import contextlib
-import dataclasses
 import io
 import json
 import os
-import typing
 from typing import Annotated
 
 import hypothesis
 import pytest
-from fuzz import damaged, outcome
+from helpers.fuzz import damaged, outcome
 from hypothesis import strategies as st
 
-from training import config_json, runs
-from training.config import FLAGS, Config, InputError, run_command
+from tfp_vae.cli.app import run
+from tfp_vae.errors import InputError
+from training import config_json
+from training.config import FLAGS, Config
+from training.run import folder as runs
 
-HINTS = typing.get_type_hints(Config)
-FLAG_NAMES = [f"--{name.replace('_', '-')}" for name in HINTS]
+FIELDS = list(Config.model_fields)
+FLAG_NAMES = [f"--{name.replace('_', '-')}" for name in FIELDS]
 TEXTS = st.text(max_size=20) | st.sampled_from(
     [
         *("", " ", "-", "--", "nan", "inf", "-inf", "1e999", "-1e-999", "0", "-0", "1", "true"),
@@ -42,15 +43,24 @@ def _encodes(text):
     return True
 
 
+DATA = {"fingerprint": "5a", "splits": {"train": [3, 8, 8, 1]}}
+
+
 def written(config):
-    return json.dumps({**dataclasses.asdict(config), "versions": {"numpy": "2"}}).encode()
+    values = {**config.model_dump(mode="json"), "versions": {"numpy": "2"}, "data": DATA}
+    return json.dumps(values).encode()
+
+
+def parsed(text):
+    """The settings in the content of a file."""
+    return Config(**config_json.parse(text).model_dump(include=set(FIELDS)))
 
 
 def check_name(config, folder):
     """The run's folder is a child of the output folder's, whatever the data set is called."""
-    run = runs.find(dataclasses.replace(config, output_dir=str(folder), resume=False))
-    assert run.final.resolve().parent.parent == folder.resolve()
-    assert run.path.resolve().parent.parent == folder.resolve()
+    found = runs.find(config.model_copy(update={"output_dir": str(folder), "resume": False}))
+    assert found.final.resolve().parent.parent == folder.resolve()
+    assert found.path.resolve().parent.parent == folder.resolve()
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -66,11 +76,11 @@ def test_settings_come_back_from_their_file(config, tmp_path):
 def test_any_flags_are_settings_or_one_line(argv, tmp_path_factory):
     configs, printed, errors = [], io.StringIO(), io.StringIO()
 
-    def command(config: Annotated[Config, FLAGS] = Config()):
+    def command(*, config: Annotated[Config, FLAGS] = Config()):
         configs.append(config)
 
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
-        status = run_command(command, "test", list(argv))
+        status = run(command, "test", list(argv))
     error = errors.getvalue()
     if status == 2:
         assert not configs and error.count("\n") == 1 and error[:-1].isprintable(), error
@@ -78,7 +88,7 @@ def test_any_flags_are_settings_or_one_line(argv, tmp_path_factory):
     assert (status, error) == (0, "")
     for config in configs:  # none after --help
         check_name(config, tmp_path_factory.getbasetemp())
-        assert config_json.parse(written(config)) == config
+        assert parsed(written(config)) == config
 
 
 @hypothesis.given(content=damaged([written(config) for config in CONFIGS]) | st.binary())
@@ -86,7 +96,7 @@ def test_a_damaged_file_is_settings_or_one_line(content, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "config.json"
     path.write_bytes(content)
     config = outcome(Config.from_json, path, refusal=InputError)
-    assert config is None or config_json.parse(written(config)) == config
+    assert config is None or parsed(written(config)) == config
 
 
 JSON = st.recursive(
@@ -97,42 +107,49 @@ JSON = st.recursive(
 
 
 @hypothesis.given(
-    values=st.dictionaries(st.sampled_from([*HINTS, "versions"]) | TEXTS, JSON, max_size=2) | JSON
+    values=st.dictionaries(st.sampled_from([*FIELDS, "versions", "data"]) | TEXTS, JSON, max_size=2)
+    | JSON
 )
 def test_any_json_is_settings_or_one_line(values, tmp_path_factory):
-    config = outcome(config_json.parse, json.dumps(values), refusal=InputError)
+    config = outcome(parsed, json.dumps(values), refusal=InputError)
     if config is not None:
         for name, value in values.items():
-            assert name == "versions" or json.loads(written(config))[name] == value
+            assert name in ("versions", "data") or json.loads(written(config))[name] == value
         check_name(config, tmp_path_factory.getbasetemp())
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"epochs": 3.0}', "epochs 3.0: expected integer"),
-        ('{"epochs": true}', "epochs true: expected integer"),
-        ('{"epochs": 0}', "--epochs 0: expected an integer >= 1"),
+        ('{"epochs": 3.0}', "epochs 3.0: input should be a valid integer"),
+        ('{"epochs": true}', "epochs True: input should be a valid integer"),
+        ('{"epochs": "3"}', "epochs 3: input should be a valid integer"),
+        ('{"epochs": 0}', "epochs 0: input should be greater than or equal to 1"),
         ('{"epochs": 1, "epochs": 2}', "epochs: given twice"),
         ('{"versions": {"a": "1", "a": "2"}}', "a: given twice"),
-        ('{"versions": {"a": 1}}', "versions: expected names and texts"),
-        ('{"epoch": 1}', "epoch: expected one of dataset, "),
-        ('{"beta": NaN}', "NaN: expected a finite number"),
-        ('{"beta": -Infinity}', "-Infinity: expected a finite number"),
-        ('{"beta": 1e999}', "1e999: expected a finite number"),
-        ('{"beta": "1"}', "beta 1: expected number"),
-        ('{"mixed_precision": 1}', "mixed_precision 1: expected true or false"),
-        ('{"hidden_units": [1, "2"]}', "hidden_units .*: expected a list of integers"),
-        ('{"hidden_units": 20}', "hidden_units 20: expected a list of integers"),
+        ('{"versions": {"a": 1}}', "versions 1: input should be a valid string"),
+        ('{"data": {"fingerprint": "x"}}', "data {.*}: field required"),
+        ('{"epoch": 1}', "epoch: expected one of network, .*versions, data"),
+        ('{"beta": NaN}', "beta nan: input should be a finite number"),
+        ('{"beta": -Infinity}', "beta -inf: input should be a finite number"),
+        ('{"beta": 1e999}', "beta inf: input should be a finite number"),
+        ('{"beta": "1"}', "beta 1: input should be a valid number"),
+        ('{"mixed_precision": 1}', "mixed_precision 1: input should be a valid boolean"),
+        ('{"hidden_units": [1, "2"]}', "hidden_units 2: input should be a valid integer"),
+        ('{"hidden_units": 20}', "hidden_units 20: input should be a valid array"),
         (
             '{"likelihood_scale": "wide"}',
-            "likelihood_scale wide: expected shared, per_pixel or num",
+            "likelihood_scale wide: input should be 'shared' or 'per_pixel'",
         ),
-        ('{"dataset": "a\\u0000b"}', "--dataset"),
-        ('{"dataset": "\\ud800"}', "--dataset"),
-        ('{"output_dir": null}', "output_dir null: expected text"),
-        ('{"name": ".."}', "--name ..: expected letters"),
-        ("[]", "expected an object"),
+        (
+            '{"network": "conv", "hidden_units": [9]}',
+            r"hidden_units 9: only for network dense, not conv",
+        ),
+        ('{"dataset": "a\\u0000b"}', r"dataset a\\x00b: expected a path"),
+        ('{"dataset": "\\ud800"}', "Invalid JSON"),
+        ('{"output_dir": null}', "output_dir None: input should be a valid string"),
+        ('{"name": ".."}', "name ..: expected at most 100 letters"),
+        ("[]", "Input should be an object"),
         ("", "not JSON"),
         ("[" * 100_000, "not JSON"),
         ('{"epochs": ' + "1" * 5000 + "}", "not JSON"),
@@ -145,6 +162,14 @@ def test_what_a_file_may_not_say(text, message, tmp_path):
     path.write_text(text)
     with pytest.raises(InputError, match=f"config.json: {message}"):
         Config.from_json(path)
+
+
+def test_a_file_of_version_0_1_0_is_read(tmp_path):
+    path = tmp_path / "config.json"
+    settings = {"network": "conv", "hidden_units": [200, 200], "kl": "exact", "beta": 1}
+    path.write_text(json.dumps({**settings, "versions": {"tfp-vae": "0.1.0"}}))
+    assert Config.from_json(path) == Config(network="conv", kl="exact")
+    assert config_json.read(path).data is None
 
 
 def test_files_that_are_none(tmp_path):

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from registry import LIKELIHOOD_OPTIONS, name_of, small_vae
+from helpers.models import small_vae
+from helpers.parts import cases, name_of
 
-from training import callbacks, checkpoints
-from training.checkpoints import BestWeights, Checkpoints
-from training.interrupts import Interrupts
+from tfp_vae import callbacks
+from training.run import checkpoints
+from training.run.checkpoints import BestWeights, Checkpoints
+from training.run.interrupts import Interrupts
 
 
 class Step(tf_keras.callbacks.Callback):
@@ -25,7 +27,7 @@ class Step(tf_keras.callbacks.Callback):
 @pytest.fixture
 def each_epoch(monkeypatch):
     """A checkpoint after each epoch, whatever share of the time that takes."""
-    monkeypatch.setattr(checkpoints, "SHARE", float("inf"))
+    monkeypatch.setattr(checkpoints, "MAX_SAVE_FRACTION", float("inf"))
 
 
 def checkpoints_of(vae, steps, folder):
@@ -107,7 +109,7 @@ def test_a_legacy_optimizer_is_looked_at_too(grey_images):
     assert guard.failure is None
 
 
-@pytest.mark.parametrize("options", LIKELIHOOD_OPTIONS, ids=name_of)
+@pytest.mark.parametrize("options", cases("likelihood"), ids=name_of)
 def test_constant_images_and_a_huge_step_size_stay_finite(options):
     vae = small_vae(**options)
     vae.compile(tf_keras.optimizers.Adam(1e3))

@@ -9,13 +9,13 @@ import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
-from fuzz import damaged, outcome
+from helpers.fuzz import damaged, outcome
 from hypothesis import strategies as st
 from PIL import Image
 
-from tfp_vae import images
 from tfp_vae.errors import ImageError
-from training import encoded_images
+from tfp_vae.images import files
+from training.data import encoded as encoded_images
 
 
 def encoded(kind, mode, **options):
@@ -28,7 +28,7 @@ def encoded(kind, mode, **options):
 
 def turned():
     exif = Image.Exif()
-    exif[images.ORIENTATION_TAG] = 6
+    exif[files.ORIENTATION_TAG] = 6
     exif[0x010F] = "a camera"
     return exif
 
@@ -60,9 +60,9 @@ def png(width, height, extra=b"", scanlines=b""):
 def test_a_damaged_file_is_an_image_or_one_line(samples, data, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "damaged"
     path.write_bytes(data.draw(damaged(samples)))
-    shape = outcome(images.file_shape, path, refusal=ImageError)
+    shape = outcome(files.file_shape, path, refusal=ImageError)
     for channels in (1, 3):
-        pixels = outcome(images.read_file, path, channels, refusal=ImageError)
+        pixels = outcome(files.read_file, path, channels, refusal=ImageError)
         if pixels is not None:
             assert pixels.dtype == np.uint8 and pixels.shape == (*shape[:2], channels)
 
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_an_image_or_one_line(samples, data, tmp_path_factory)
 @pytest.mark.parametrize("side", [8_000, 10_000, 14_000, 20_000, 2**31 - 1])
 def test_a_bomb_is_refused_before_it_is_decoded(side, tmp_path):
     (tmp_path / "bomb.png").write_bytes(png(side, side))
-    for read in (images.file_shape, lambda path: images.read_file(path, 1)):
+    for read in (files.file_shape, lambda path: files.read_file(path, 1)):
         with pytest.raises(ImageError, match="more than 50 million"):
             read(tmp_path / "bomb.png")
 
@@ -80,15 +80,15 @@ def test_a_bomb_of_text_is_refused(tmp_path):
     text = b"a\0\0" + zlib.compress(b"a" * 2**26)
     (tmp_path / "text.png").write_bytes(png(8, 8, extra=chunk(b"zTXt", text)))
     with pytest.raises(ImageError, match=r"text\.png: "):
-        images.file_shape(tmp_path / "text.png")
+        files.file_shape(tmp_path / "text.png")
 
 
 def test_a_photo_of_several_frames_is_turned_upright(tmp_path):
     frames = [Image.fromarray(np.zeros((8, 12), np.uint8)) for _ in range(2)]
     path = tmp_path / "a.jpg"
     frames[0].save(path, "MPO", save_all=True, append_images=frames[1:], exif=turned())
-    assert images.file_shape(path) == (12, 8, 1)
-    assert images.read_file(path, 1).shape == (12, 8, 1)
+    assert files.file_shape(path) == (12, 8, 1)
+    assert files.read_file(path, 1).shape == (12, 8, 1)
 
 
 @hypothesis.given(content=damaged(PNGS + JPEGS) | st.binary(max_size=40))
@@ -108,4 +108,4 @@ def test_what_tensorflow_decodes_has_been_measured_first(content):
 )
 def test_a_header_that_claims_too_much_is_not_decoded(content):
     with pytest.raises(tf.errors.InvalidArgumentError, match="claim 1 to 50000000 pixels"):
-        encoded_images.require(tf.constant(content), images.MAX_FILE_PIXELS)
+        encoded_images.require(tf.constant(content), files.MAX_FILE_PIXELS)

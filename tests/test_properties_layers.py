@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from helpers.models import layer_of
+from helpers.parts import CASES, LIKELIHOOD_CASES, POSTERIORS, WITH_KL, name_of
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from registry import LIKELIHOOD_OPTIONS, WITH_KL, name_of
 
-from tfp_vae import priors
-from tfp_vae.likelihoods import LIKELIHOODS
-from tfp_vae.posteriors import POSTERIORS
-from tfp_vae.regularizers import KLDivergenceRegularizer
+from tfp_vae.layers.kl import KLDivergenceRegularizer
+from tfp_vae.priors.standard_normal import StandardNormal
 
 BATCH, LATENTS, IMAGE = 3, 4, (2, 3, 1)
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
@@ -38,13 +37,12 @@ def fewer(part):
 
 @functools.cache
 def posterior_layer(name):
-    return POSTERIORS[name](LATENTS, seed=1)
+    return layer_of("posterior", name, LATENTS, seed=1)
 
 
 @functools.cache
-def likelihood_layer(likelihood, likelihood_scale):
-    options = {"scale": likelihood_scale} if likelihood == "independent_normal" else {}
-    layer = LIKELIHOODS[likelihood](IMAGE, seed=1, **options)
+def likelihood_layer(likelihood, **options):
+    layer = layer_of("likelihood", likelihood, IMAGE, seed=1, **options)
     layer.build((None, int(layer.params_size(IMAGE))))
     return layer
 
@@ -62,7 +60,7 @@ def require_finite(values, params, numbers, tape):
 def test_every_kl_is_finite_with_its_gradient(name, exact, data):
     layer = posterior_layer(name)
     numbers = data.draw(params_of(layer.params_size(LATENTS)))
-    kl = KLDivergenceRegularizer(priors.standard_normal(LATENTS), use_exact_kl=exact)
+    kl = KLDivergenceRegularizer(StandardNormal(LATENTS), use_exact_kl=exact)
     params = tf.constant(numbers)
     with tf.GradientTape() as tape:
         tape.watch(params)
@@ -75,7 +73,7 @@ def test_every_kl_is_finite_with_its_gradient(name, exact, data):
         assert (values.numpy() >= -1e-3 * np.maximum(1, np.abs(numbers).max())).all()
 
 
-@pytest.mark.parametrize("options", LIKELIHOOD_OPTIONS, ids=name_of)
+@pytest.mark.parametrize("options", LIKELIHOOD_CASES, ids=name_of)
 @hypothesis.given(data=st.data())
 @fewer(2)
 def test_every_log_likelihood_is_finite_with_its_gradient(options, data):
@@ -96,7 +94,7 @@ def densities(layer, params, points):
     return distribution.mean().numpy(), distribution.log_prob(points).numpy()
 
 
-@pytest.mark.parametrize("options", LIKELIHOOD_OPTIONS, ids=name_of)
+@pytest.mark.parametrize("options", LIKELIHOOD_CASES, ids=name_of)
 @hypothesis.given(data=st.data())
 @fewer(10)
 def test_an_image_does_not_depend_on_its_batch(options, data):
@@ -133,18 +131,18 @@ def through_config(layer):
 @hypothesis.given(seed=st.integers(0, 2**31 - 1), size=st.integers(1, 600))
 @fewer(10)
 def test_a_posterior_comes_back_from_its_config(name, seed, size):
-    layer = POSTERIORS[name](size, seed=seed)
+    layer = layer_of("posterior", name, size, seed=seed)
     again = through_config(layer)
     assert again.get_config() == layer.get_config() and type(again) is type(layer)
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("name", CASES["likelihood"])
 @hypothesis.given(
     shape=st.tuples(*[st.integers(1, 300)] * 3), scale=st.floats(1e-3, 1e30) | st.just("per_pixel")
 )
 @fewer(10)
 def test_a_likelihood_comes_back_from_its_config(name, shape, scale):
-    options = {"scale": scale} if name == "independent_normal" else {}
-    layer = LIKELIHOODS[name](shape, **options)
+    options = {"likelihood_scale": scale} if name == "independent_normal" else {}
+    layer = layer_of("likelihood", name, shape, **options)
     again = through_config(layer)
     assert again.get_config() == layer.get_config() and type(again) is type(layer)

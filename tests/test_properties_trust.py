@@ -3,16 +3,19 @@
 import ast
 from pathlib import Path
 
+import pydantic
 import pytest
 import tensorflow_datasets as tfds
 
 import tfp_vae
 import training
-from tfp_vae.errors import ImageError
-from training import runs, sources
-from training.config import Config, InputError
+from tfp_vae.errors import ImageError, InputError
+from training.config import Config
+from training.data import sources
+from training.run import folder
 
-SOURCES = [path for part in (tfp_vae, training) for path in Path(part.__file__).parent.glob("*.py")]
+PACKAGES = [Path(package.__file__).parent for package in (tfp_vae, training)]
+SOURCES = [path for package in PACKAGES for path in sorted(package.rglob("*.py"))]
 # What runs code from a file, or writes where an archive says.
 MODULES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "tarfile", "yaml"}
 CALLS = {"eval", "exec", "extract", "extractall", "unpack_archive", "enable_unsafe_deserialization"}
@@ -84,7 +87,7 @@ def test_restart_does_not_delete_through_a_link(tmp_path):
     (tmp_path / "runs" / "a" / "1.incomplete").symlink_to(tmp_path / "precious")
     config = Config(name="a", output_dir=str(tmp_path / "runs"), restart=True)
     with pytest.raises(InputError, match="symbolic link"):
-        runs.created(runs.find(config), config).__enter__()
+        folder.created(folder.find(config), config).__enter__()
     assert (tmp_path / "precious" / "file").read_text() == "kept"
 
 
@@ -92,5 +95,5 @@ def test_restart_does_not_delete_through_a_link(tmp_path):
     "name", ["..", ".", "a/b", "/a", "a\\b", "-a", ".a", "a\n", "a\0", "é", "~"]
 )
 def test_a_name_is_one_plain_folder(name):
-    with pytest.raises(InputError, match="--name"):
+    with pytest.raises(pydantic.ValidationError, match="name"):
         Config(name=name)

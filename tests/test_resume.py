@@ -9,14 +9,14 @@ import sys
 import time
 import zipfile
 
+import filelock
 import h5py
 import numpy as np
 import pytest
-from test_fit import in_process
+from helpers.commands import PATIENCE, in_process, wait_for, wait_until
 
-from training import data
+from training.data import splits as data
 
-PATIENCE = 300  # seconds
 SMALL = ["--hidden-units", 8, "--latent-size", 2, "--kl", "monte_carlo", "--kl-warmup-epochs", 30]
 EPOCHS = 100  # of a run that is killed
 # Seed of the moment: the file that it comes after, and by how many seconds at most.
@@ -33,21 +33,6 @@ def start(output, *argv, epochs=100_000, environment):
         text=True,
         env=environment,
     )
-
-
-def wait_for(process, pattern, folder):
-    """Until a file of that pattern is in the folder of the run."""
-    wait_until(process, lambda: any(folder.glob(pattern)))
-
-
-def wait_until(process, holds):
-    """Until `holds()`; the process does not outlive a failure."""
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        if process.poll() is not None or time.monotonic() > until:
-            process.kill()
-            pytest.fail(f"exit {process.poll()}: {process.communicate()[1]}")
-        time.sleep(0.02)
 
 
 def weights(path):
@@ -144,7 +129,7 @@ def test_sigint_too_and_the_lock_of_what_has_ended_is_free(stopped, clean_enviro
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_the_process_at_once(second):
     code = (
-        "import os, signal; from training.interrupts import Interrupts\n"
+        "import os, signal; from training.run.interrupts import Interrupts\n"
         "with Interrupts() as interrupts:\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    assert interrupts.number == signal.SIGINT\n"
@@ -157,8 +142,9 @@ def test_a_second_signal_ends_the_process_at_once(second):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_before_training_leaves_no_traceback(number, tmp_path):
     code = (
-        "import os; from training.config import run_command\n"
-        f"raise SystemExit(run_command(lambda: os.kill(os.getpid(), {int(number)}), 'x', []))"
+        "import os, signal; from tfp_vae.cli.app import run\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the shell set\n"
+        f"raise SystemExit(run(lambda: os.kill(os.getpid(), {int(number)}), 'x', []))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode in (128 + number, -number)
@@ -167,7 +153,7 @@ def test_a_signal_before_training_leaves_no_traceback(number, tmp_path):
 
 def test_a_signal_that_the_shell_ignored_ends_the_run_too():
     code = (
-        "import os, signal; from training.interrupts import Interrupts\n"
+        "import os, signal; from training.run.interrupts import Interrupts\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script does for a job with &\n"
         "with Interrupts() as interrupts:\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
@@ -211,7 +197,7 @@ def test_settings_that_differ_are_named_and_nothing_is_changed(stopped, capsys):
 def test_more_epochs_may_be_asked_for(tmp_path, capsys):
     argv = ["--output-dir", tmp_path, *SMALL, "--epochs"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.runs.Run.publish", lambda run: None)
+        patch.setattr("training.run.folder.Run.publish", lambda run: None)
         assert in_process(*argv, 2) == 0
     assert in_process(*argv, 1, "--resume") == 2
     assert "--epochs 1" in capsys.readouterr().err
@@ -220,6 +206,18 @@ def test_more_epochs_may_be_asked_for(tmp_path, capsys):
     rows = (folder / "history.csv").read_text().splitlines()
     assert [row.partition(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3"]
     assert json.loads((folder / "config.json").read_text())["epochs"] == 4
+
+
+def test_a_lock_is_free_after_sigkill(tmp_path, clean_environment):
+    process = start(tmp_path, environment=clean_environment)
+    wait_for(process, "checkpoints", tmp_path / "digits" / "1.incomplete")
+    lock = filelock.FileLock(tmp_path / "digits" / ".lock", blocking=False)
+    with pytest.raises(filelock.Timeout):
+        lock.acquire()
+    process.kill()
+    process.communicate()
+    lock.acquire()
+    lock.release()
 
 
 def test_the_lock_does_not_outlive_its_process(tmp_path):

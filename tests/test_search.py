@@ -1,11 +1,13 @@
-"""The latent index: distances against TFP and brute force, and its file."""
+"""The latent index: distances compared with TFP and brute force, and its file."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow_probability as tfp
 
-from tfp_vae import search
 from tfp_vae.errors import InputError
+from tfp_vae.latent_space import search
 
 tfd = tfp.distributions
 
@@ -34,7 +36,7 @@ def test_the_symmetric_kl_is_that_of_tfp():
 @pytest.mark.parametrize("metric", ["euclidean", "symmetric_kl"])
 def test_neighbors_are_those_of_brute_force(metric, tmp_path):
     means, scales = posteriors(200, seed=0)
-    queries, query_scales = posteriors(search.QUERIES + 3, seed=1)
+    queries, query_scales = posteriors(search.QUERY_BATCH + 3, seed=1)
     names = [f"image {i}" for i in range(200)]
     if metric == "euclidean":
         index = search.Index(means, names=names)
@@ -81,8 +83,29 @@ def test_what_cannot_be_an_index():
         search.Index(means, names=["a", "b"])
     with pytest.raises(ValueError, match="at least 1"):
         search.Index(means[:0], names=[])
-    with pytest.raises(ValueError, match="deterministic"):
+    with pytest.raises(ValueError, match="no density"):
         search.Index(means, names=list("abc"), scale_trils=0 * scales)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "symmetric_kl"])
+def test_an_index_of_posteriors(metric):
+    means, scales = posteriors(20, seed=0)
+    names = [str(i) for i in range(20)]
+    normal = SimpleNamespace(mean=means, scale_tril=scales)
+    index = search.Index.of(normal, names=names, metric=metric)
+    assert (index.scale_trils is None) == (metric == "euclidean")
+    np.testing.assert_array_equal(index.means, means)
+
+
+def test_the_symmetric_kl_needs_normal_posteriors():
+    means, scales = posteriors(3, seed=0)
+    other = SimpleNamespace(mean=means, scale_tril=None)
+    search.Index.of(other, names=list("abc"))
+    with pytest.raises(InputError, match="metric symmetric_kl: only for Normal posteriors"):
+        search.Index.of(other, names=list("abc"), metric="symmetric_kl")
+    index = search.Index(means, names=list("abc"), scale_trils=scales)
+    with pytest.raises(ValueError, match="no scale_trils"):
+        index.query(means, count=1)
 
 
 def test_a_file_of_another_model_or_kind_is_refused(tmp_path):
@@ -98,20 +121,3 @@ def test_a_file_of_another_model_or_kind_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(InputError, match=r"index\.npz: not a"):
         search.Index.load(path, fingerprint="a/b")
-
-
-def test_the_share_of_neighbors_with_the_label():
-    vectors = np.array([0.0, 1.0, 10.0, 11.0])
-    assert search.label_share(vectors, ["a", "a", "a", "b"], count=1) == 0.5
-    assert search.label_share(vectors, ["a", "a", "b", "b"], count=1) == 1.0
-    # Of the three others, one has the label of each item.
-    np.testing.assert_allclose(search.label_share(vectors, [0, 0, 1, 1], count=3), 1 / 3)
-
-
-def test_the_share_is_chance_for_noise():
-    random = np.random.default_rng(0)
-    labels = random.integers(0, 2, 2000)
-    images = random.random((2000, 4, 4, 1))
-    assert abs(search.label_share(images, labels) - 0.5) < 0.03
-    images[labels == 1] += 5.0
-    assert search.label_share(images, labels) == 1.0

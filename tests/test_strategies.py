@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_fit import command, in_process
-from test_resume import PATIENCE, wait_for
+from helpers.commands import PATIENCE, command, in_process, wait_for
 
-from training import data, strategies
-from training.config import Config, InputError
+from tfp_vae.errors import InputError
+from training.config import Config
+from training.data import splits as data
+from training.run import strategies
 
 TWO = {"worker": ["localhost:1", "localhost:2"]}
 EPOCHS = 20
@@ -187,7 +188,8 @@ import tensorflow as tf
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from training import data, loop
+from training.data import splits as data
+from training.run import loop
 from training.config import Config
 
 strategies = [

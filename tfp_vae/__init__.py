@@ -1,40 +1,14 @@
-"""Variational autoencoders on `tfp.layers` and Keras `model.fit`, whose loss is the ELBO."""
+"""Variational autoencoders on `tfp.layers` and Keras `model.fit`, whose loss is the ELBO.
 
-import sys
+The names below are imported, and TensorFlow with them, when they are first used.
+"""
 
-__version__ = "0.1.0"
+import lazy_loader
 
-# While `python -m tfp_vae` looks for its __main__, argv[0] is "-m": its --help must not wait for
-# TensorFlow. Every other import registers the classes with Keras, so that saved models load.
-if sys.argv[:1] != ["-m"]:
-    from tfp_vae.quiet import import_tensorflow
+from tfp_vae import on_import
 
-    import_tensorflow()
+__version__ = "0.2.0.dev0"
 
-    from tfp_vae.evaluation import evaluate
-    from tfp_vae.export import export
-    from tfp_vae.inference import load
-    from tfp_vae.likelihoods import (
-        IndependentBernoulli,
-        IndependentContinuousBernoulli,
-        IndependentNormalSharedScale,
-    )
-    from tfp_vae.posteriors import Deterministic, IndependentNormal, MultivariateNormalTriL
-    from tfp_vae.regularizers import KLDivergenceRegularizer
-    from tfp_vae.vae import VAE, build_vae, negative_log_likelihood
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-__all__ = [
-    "VAE",
-    "Deterministic",
-    "IndependentBernoulli",
-    "IndependentContinuousBernoulli",
-    "IndependentNormal",
-    "IndependentNormalSharedScale",
-    "KLDivergenceRegularizer",
-    "MultivariateNormalTriL",
-    "build_vae",
-    "evaluate",
-    "export",
-    "load",
-    "negative_log_likelihood",
-]
+on_import.install()

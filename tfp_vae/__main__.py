@@ -2,13 +2,7 @@
 
 import sys
 
-from tfp_vae import cli, collection_commands
-
-
-def main(argv=None):
-    """Runs the command in `argv`, or in the process's arguments, and returns its exit code."""
-    return cli.run(collection_commands.app, argv)
-
+from tfp_vae.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,9 +1,9 @@
-"""What is wrong with what the user gave. Imports no TensorFlow."""
+"""Errors whose message is one line for the user. Imports no TensorFlow."""
 
 import re
 
-# What TensorFlow writes before what happened in a graph.
-_PLACE = re.compile(
+# The lines and prefixes that TensorFlow puts before the cause of an error in a graph.
+_GRAPH_LOCATION = re.compile(
     r"Graph execution error:|Detected at node .*|<stack traces unavailable>|File \".*"
     r"|\d+ root error\(s\) found\.|\(\d+\) [A-Z_]+: *"
 )
@@ -17,8 +17,14 @@ class ImageError(InputError):
     """An image or array that cannot be used; the message is one line that names it."""
 
 
-def reason(error):
-    """What an error says, in one line, without the places in a graph that TensorFlow adds."""
+class CommandError(Exception):
+    """Ends a command: the message is one line for stderr, `status` is the exit code."""
+
+    status = 1
+
+
+def reason(error: BaseException) -> str:
+    """The cause of an error in one line, without the graph locations that TensorFlow adds."""
     text = re.sub(r"\{\{.*?\}\} *| *\[Op:.*?\]", "", str(error))
-    lines = (_PLACE.sub("", line.strip(), count=1) for line in text.splitlines())
+    lines = (_GRAPH_LOCATION.sub("", line.strip(), count=1) for line in text.splitlines())
     return next(filter(None, lines), type(error).__name__)

@@ -1,11 +1,10 @@
 """`python -m training.benchmark`: the speed of `model.fit` and of other ways to train a VAE.
 
-Every contender is a process of its own that stays warm while they take turns, one at a time, so
-that whatever else the machine does happens to all of them. `training/peers` holds what they run.
+Each contender is a process that stays alive. The contenders train in turns, one at a time, so that
+other load on the machine affects all of them alike. Their programs are in `training/peers`.
 """
 
 import contextlib
-import dataclasses
 import json
 import os
 import platform
@@ -14,23 +13,40 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import cyclopts
+from cyclopts import Parameter
+from pydantic import AfterValidator, Field
 
-from training.config import FLAGS, Config, InputError, Integer, run_command
-from training.contenders import CASES, CONTENDERS, Contender
+from tfp_vae.cli import arguments as cli
+from tfp_vae.cli.app import run as run_command
+from tfp_vae.errors import InputError
+from training.config import FLAGS, Config, Settings
+from training.peers.contenders import CASES, CONTENDERS, Contender
 
-MANY = cyclopts.Parameter(consume_multiple=True)
+MANY = Parameter(consume_multiple=True)
 GROWTH = {
     "batch": ("batch_size", (32, 64, 128, 256, 512)),
     "latents": ("latent_size", (2, 8, 32, 128, 256)),
     "images": ("count", (6000, 20000, 60000)),
 }
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Benchmark:
+def _peer(text: str) -> str:
+    name, _, python = text.partition("=")
+    if name not in CONTENDERS or not os.access(python, os.X_OK):
+        raise ValueError(f"expected NAME=PYTHON, NAME one of {', '.join(CONTENDERS)}")
+    return text
+
+
+def _not_empty(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError("expected at least one")
+    return names
+
+
+class Benchmark(Settings):
     """The settings of a benchmark; each field is a flag."""
 
     dataset: str = "mnist"
@@ -39,66 +55,51 @@ class Benchmark:
     data_dir: str | None = None
     """Where TFDS keeps its data; by default where TFDS itself looks (TFDS_DATA_DIR)."""
 
-    case: Annotated[tuple[Literal[*CASES], ...], MANY] = tuple(CASES)
-    """What to train."""
+    case: Annotated[tuple[Literal[*CASES], ...], MANY, AfterValidator(_not_empty)] = tuple(CASES)
+    """Models to train: network, covariance of q(z|x), precision."""
 
-    contender: Annotated[tuple[Literal[*CONTENDERS], ...], MANY] = tuple(CONTENDERS)
-    """Who trains it."""
+    contender: Annotated[tuple[Literal[*CONTENDERS], ...], MANY, AfterValidator(_not_empty)] = (
+        tuple(CONTENDERS)
+    )
+    """Implementations to time."""
 
-    peer: Annotated[tuple[str, ...], MANY] = ()
-    """CONTENDER=PYTHON: the interpreter of the environment that has what it needs, by default this
-    one. What cannot be imported there is reported as absent."""
+    peer: Annotated[tuple[Annotated[str, AfterValidator(_peer)], ...], MANY] = ()
+    """CONTENDER=PYTHON: the Python interpreter to run a contender with, by default this one. A
+    contender whose packages cannot be imported there is reported as absent."""
 
     growth: Annotated[tuple[Literal[*GROWTH], ...], MANY] = ()
-    """Also how the time of tfp_vae grows with this, for the first case."""
+    """Also time tfp_vae at several values of this quantity, for the first case."""
 
     activation: Literal["relu", "tanh"] = "relu"
-    """What follows each hidden layer."""
+    """Activation function of the hidden layers."""
 
-    latent_size: Integer = 50
+    latent_size: Count = 50
     """Number of latents."""
 
-    batch_size: Integer = 128
+    batch_size: Count = 128
     """Images in a training step."""
 
-    steps: Integer = 400
-    """Training steps of a turn that are timed; as many before them are not."""
+    steps: Count = 400
+    """Timed training steps in a turn; as many untimed ones come before them."""
 
-    rounds: Integer = 7
-    """Turns of each contender."""
+    rounds: Count = 7
+    """Timed turns of each contender."""
 
     out: Path | None = None
-    """A JSON file for every number."""
-
-    def __post_init__(self):
-        for field in ("latent_size", "batch_size", "steps", "rounds"):
-            value = getattr(self, field)
-            if value < 1:
-                raise InputError(f"--{field.replace('_', '-')} {value}: expected an integer >= 1")
-        for peer in self.peer:
-            name, _, python = peer.partition("=")
-            if name not in CONTENDERS or not os.access(python, os.X_OK):
-                names = ", ".join(CONTENDERS)
-                raise InputError(f"--peer {peer}: expected NAME=PYTHON, NAME one of {names}")
-        for field in ("case", "contender"):
-            if not getattr(self, field):
-                raise InputError(f"--{field}: expected at least one")
+    """JSON file to write every measurement to."""
 
 
-def benchmark(config: Annotated[Benchmark, FLAGS] = Benchmark()):
+def benchmark(*, config: Annotated[Benchmark, FLAGS] = Benchmark()) -> None:
     """Time the training of one VAE by this package, by others, and by its matrix products alone."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the folder is removed
     if config.out is not None:
-        import tfp_vae  # noqa: F401  (first, so that TensorFlow starts quietly)
-        from tfp_vae import cli
-
         cli.check_writable(config.out)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shape = _write_images(config, folder / "images.npy")
-        results = {
+        results: dict[str, Any] = {
             "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
-            "settings": _settings_that_count(config),
+            "settings": config.model_dump(mode="json", exclude={"data_dir", "peer", "out"}),
             "image_shape": shape[1:],
             "cases": {},
             "growth": {},
@@ -106,28 +107,23 @@ def benchmark(config: Annotated[Benchmark, FLAGS] = Benchmark()):
         settings = _settings(config, folder, shape)
         for case in config.case:
             entries = {name: {**settings, **CASES[case]} for name in config.contender}
-            results["cases"][case] = _compare(case, entries, config, folder)
-            _print_case(case, results["cases"][case])
+            measured = results["cases"][case] = _compare(case, entries, config, folder)
+            labels = {entry["label"]: entry for entry in measured.values()}
+            _print(f"{case}: time of {next(iter(labels))}", labels)
         for what in config.growth:
             results["growth"][what] = _grow(what, settings, shape, config, folder)
-            _print_growth(what, config.case[0], results["growth"][what])
+            _print(f"{config.case[0]}, by {what}: the first", results["growth"][what])
     if config.out is not None:
         config.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def _settings_that_count(config):
-    """All but the places where things are on this machine."""
-    places = ("data_dir", "peer", "out")
-    return {name: v for name, v in dataclasses.asdict(config).items() if name not in places}
-
-
-def _write_images(config, path):
-    """Writes all training images, uint8 [N, H, W, C], where every contender can read them."""
+def _write_images(config: Benchmark, path: Path) -> list[int]:
+    """Writes all training images, uint8, for every contender to read; returns [N, H, W, C]."""
     import numpy as np
 
-    import tfp_vae  # noqa: F401  (first, so that TensorFlow starts quietly)
     from tfp_vae.errors import ImageError
-    from training import loop, sources
+    from training.data import sources
+    from training.run import loop
 
     loop.silence()
     try:
@@ -142,8 +138,8 @@ def _write_images(config, path):
     return [train.count, *train.shape]
 
 
-def _settings(config, folder, shape):
-    from training.loop import DENSE_STEPS_PER_EXECUTION
+def _settings(config: Benchmark, folder: Path, shape: list[int]) -> dict[str, Any]:
+    from training.run.loop import DENSE_STEPS_PER_EXECUTION
 
     names = ("activation", "latent_size", "batch_size", "steps")
     return {
@@ -155,8 +151,25 @@ def _settings(config, folder, shape):
     }
 
 
-def _compare(title, entries, config, folder, program=None):
-    """Starts what `entries`, name to settings, lists; all take turns. Name to what was measured."""
+def _compare(
+    title: str,
+    entries: dict[str, dict[str, Any]],
+    config: Benchmark,
+    folder: Path,
+    program: str | None = None,
+) -> dict[str, Any]:
+    """Starts a process for each entry and lets them train in turns.
+
+    Args:
+      title: of the progress bar.
+      entries: settings of each contender by its name.
+      config: the settings of the benchmark.
+      folder: for temporary files.
+      program: which one to run for every entry; by default the one of the entry's name.
+
+    Returns:
+      What was measured, by the same names.
+    """
     from tqdm import tqdm
 
     pythons = dict(peer.split("=", 1) for peer in config.peer)
@@ -168,7 +181,7 @@ def _compare(title, entries, config, folder, program=None):
             who = program or name
             contender = Contender(who, settings, pythons.get(who), folder)
             stack.callback(contender.close)
-            contender.warm_up()  # one at a time: compiling would disturb the others' warm-up
+            contender.warm_up()  # one at a time, as compiling would slow another's warm-up
             contenders[name] = contender
             bar.update()
         present = [contender for contender in contenders.values() if contender.absent is None]
@@ -180,7 +193,7 @@ def _compare(title, entries, config, folder, program=None):
     return {name: _measured(contender, first) for name, contender in contenders.items()}
 
 
-def _measured(contender, reference):
+def _measured(contender: Contender, reference: Contender) -> dict[str, Any]:
     if contender.absent is not None:
         return {"label": contender.label, "absent": contender.absent}
     measured = {
@@ -195,11 +208,13 @@ def _measured(contender, reference):
     return measured
 
 
-def _grow(what, settings, shape, config, folder):
-    field, values = GROWTH[what]
+def _grow(
+    what: str, settings: dict[str, Any], shape: list[int], config: Benchmark, folder: Path
+) -> dict[str, Any]:
+    field, values = GROWTH[what][0], list(GROWTH[what][1])
     if field == "count":
         values = [*(value for value in values if value < shape[0]), shape[0]]
-    turn = config.steps * config.batch_size  # images: the same for all
+    turn = config.steps * config.batch_size  # images, the same number for all
     entries = {}
     for value in values:
         own = {**settings, **CASES[config.case[0]], field: value}
@@ -207,20 +222,13 @@ def _grow(what, settings, shape, config, folder):
     return _compare(what, entries, config, folder, program="ours")
 
 
-def _print_case(case, measured):
-    first = next(iter(measured.values()))["label"]
-    print(f"\n{case}: time of {first} = 1; median [lowest, highest] of the rounds")
-    for entry in measured.values():
-        print(f"  {entry['label']:22} {_row(entry)}", flush=True)
+def _print(title: str, rows: dict[str, Any]) -> None:
+    print(f"\n{title} = 1; median [lowest, highest] of the rounds")
+    for name, entry in rows.items():
+        print(f"  {name:22} {_row(entry)}", flush=True)
 
 
-def _print_growth(what, case, measured):
-    print(f"\n{case}, by {what}: the first = 1; median [lowest, highest] of the rounds")
-    for value, entry in measured.items():
-        print(f"  {value:22} {_row(entry)}", flush=True)
-
-
-def _row(entry):
+def _row(entry: dict[str, Any]) -> str:
     if "absent" in entry:
         return f"absent: {entry['absent']}"
     time = statistics.median(entry["microseconds_per_image"])

@@ -1,235 +1,179 @@
-"""Every setting of a run, its flag, its default and what it accepts. Imports no TensorFlow."""
+"""Every setting of a run: its flag, default, accepted values and help. Imports no TensorFlow."""
 
-import dataclasses
-import os
 import re
-import sys
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-import cyclopts
+import pydantic
+from cyclopts import Group, Parameter
+from pydantic import AfterValidator, Field
 
-FLOAT32_MAX = 3e38  # settings become float32, where more is infinite
+from tfp_vae.errors import InputError
+from tfp_vae.models import PARTS
 
-# One flag for each field of a dataclass, without a prefix.
-FLAGS = cyclopts.Parameter(name="*")
+FLOAT32_MAX = 3e38  # settings become float32, in which larger numbers are infinite
+
+DATA, MODEL, OBJECTIVE, TRAINING, RUN = (
+    Parameter(group=Group(name, sort_key=key))
+    for key, name in enumerate(("Data", "Model", "Objective", "Training", "Run"))
+)
+# The KL in summaries, by its form; the last two for no KL, and for a run of version 0.1.0.
+KL_NAMES = {"exact": "kl (exact)", "monte_carlo": "kl (Monte Carlo)", "none": "kl", "unknown": "kl"}
+# One flag for each field of a model of settings, without a prefix.
+FLAGS = Parameter(name="*")
 
 
-class InputError(ValueError):
-    """Bad input; the message is one line that names it and says what is accepted."""
-
-
-def _is_path(text):
-    """Whether the system can be asked for a file of that name, there or not."""
+def _path(text: str) -> str:
+    """Refuses a text that cannot name a file, or that `config.json` could not hold."""
     try:
-        name = os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
+        name = text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("expected a path in UTF-8") from error
     fits = len(name) < 4096 and max(map(len, name.split(b"/"))) <= 255
-    return bool(text.strip()) and b"\0" not in name and fits
+    if not text.strip() or b"\0" in name or not fits:
+        raise ValueError("expected a path")
+    return text
 
 
-def _integers(_, tokens):
-    """Exact integers; the CLI library would round 3.5 to 4."""
-    for token in tokens:
-        if not re.fullmatch(r"[+-]?[0-9]+", token.value):
-            raise ValueError(f'"{token.value}" is not an integer.')
-    return tuple(int(token.value) for token in tokens)
+def _plain_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
+        raise ValueError(
+            "expected at most 100 letters, digits, '.', '_' and '-', a letter or digit first"
+        )
+    return text
 
 
-def _integer(_, tokens):
-    return _integers(_, tokens)[0]
+def _part_fields() -> Iterator[tuple[str, Any]]:
+    """A field for each kind of part and for each option of any part: (name, (type, default))."""
+    for kind, registry in PARTS.items():
+        names = Literal[tuple(registry)]  # type: ignore[valid-type]
+        yield kind, (Annotated[names, MODEL, Field(description=registry.help)], registry.default)
+        for name, option in registry.options.items():
+            # A flag such as --hidden-units takes every value up to the next flag, or none.
+            flag = Parameter(consume_multiple=True)
+            annotated = Annotated[option.type, MODEL, flag, Field(description=option.help)]
+            yield name, (annotated, option.default)
 
 
-Integer = Annotated[int, cyclopts.Parameter(converter=_integer)]
-Integers = Annotated[
-    tuple[int, ...], cyclopts.Parameter(converter=_integers, consume_multiple=True)
-]
+class Settings(pydantic.BaseModel):
+    """Settings that are flags: immutable, and only those that are declared."""
+
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
-class Interrupted(Exception):  # noqa: N818  (no error: someone asked for it)
-    """A signal, whose number is `number`, ended the run; the message is one line."""
-
-    def __init__(self, number, message=""):
-        super().__init__(message)
-        self.number = number
+PartSettings: Any = pydantic.create_model(
+    "PartSettings", __base__=Settings, __module__=__name__, **dict(_part_fields())
+)
 
 
-class TrainingError(RuntimeError):
-    """Training failed; the message is one line that says what and where."""
+class Config(PartSettings):
+    """The settings of one run; each field is a flag, `likelihood_scale` is `--likelihood-scale`.
 
+    The parts of the model and their options are fields too: `tfp_vae.models.PARTS` declares them.
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """The settings of one run; each field is a flag, `likelihood_scale` is `--likelihood-scale`."""
+    Raises:
+      pydantic.ValidationError: a value that is not accepted, or settings that exclude each other.
+    """
 
-    dataset: str = "digits"
+    dataset: Annotated[str, DATA, AfterValidator(_path)] = "digits"
     """`digits` (1,797 real 8x8 digits, no network needed); a TFDS name such as `mnist`; a folder
     of PNG or JPEG files, searched recursively; a `.npz` with `train` and optionally `validation`
     and `test`, or a `.npy`: images [N,H,W] or [N,H,W,C], uint8 0..255 or float 0..1."""
 
-    data_dir: str | None = None
+    data_dir: Annotated[Annotated[str, AfterValidator(_path)] | None, DATA] = None
     """Where TFDS keeps its data; by default where TFDS itself looks (TFDS_DATA_DIR)."""
 
-    image_size: Integer | None = None
+    image_size: Annotated[Annotated[int, Field(ge=8, le=4096)] | None, DATA] = None
     """Side in pixels to crop and resize images to; needed for files that differ in size."""
 
-    network: Literal["dense", "conv"] = "dense"
-    """What encoder and decoder are made of."""
-
-    hidden_units: Integers = (200, 200)
-    """Hidden layers of the dense network, the decoder's in reverse; none after the flag: linear."""
-
-    activation: Literal["relu", "tanh"] = "relu"
-    """What follows each hidden layer."""
-
-    latent_size: Integer = 16
+    latent_size: Annotated[int, MODEL, Field(ge=1, lt=2**31)] = 16
     """Number of latents."""
 
-    posterior: Literal["multivariate_normal_tril", "independent_normal", "deterministic"] = (
-        "multivariate_normal_tril"
-    )
-    """Family of q(z|x); `deterministic` is a plain autoencoder, with no KL."""
+    kl: Annotated[Literal["auto", "exact", "monte_carlo"], OBJECTIVE] = "auto"
+    """How the KL from the prior is computed: `auto` in closed form where TensorFlow Probability
+    has one, otherwise by Monte Carlo."""
 
-    likelihood: Literal["independent_bernoulli", "continuous_bernoulli", "independent_normal"] = (
-        "independent_bernoulli"
-    )
-    """Family of p(x|z). Bernoulli pixels are binarised: afresh in training, once for evaluation."""
-
-    likelihood_scale: Literal["shared", "per_pixel"] | float = "shared"
-    """Standard deviation of a normal likelihood: one learned, one for each pixel, or a number."""
-
-    kl: Literal["exact", "monte_carlo"] = "exact"
-    """How the KL from the prior is computed."""
-
-    beta: float = 1.0
+    beta: Annotated[float, OBJECTIVE, Field(ge=0, le=FLOAT32_MAX)] = 1.0
     """Weight of the KL in the loss; 1 makes the loss the negative ELBO."""
 
-    kl_warmup_epochs: Integer = 0
-    """Epochs over which that weight rises linearly from 0 to beta."""
+    kl_warmup_epochs: Annotated[int, OBJECTIVE, Field(ge=0, lt=2**31)] = 0
+    """Epochs over which the weight of the KL rises linearly from 0 to beta."""
 
-    epochs: Integer = 200
+    epochs: Annotated[int, TRAINING, Field(ge=1, lt=2**31)] = 200
     """Passes over the training images."""
 
-    batch_size: Integer = 64
+    batch_size: Annotated[int, TRAINING, Field(ge=1, lt=2**31)] = 64
     """Images in a training step, of all devices together."""
 
-    learning_rate: float = 1e-3
+    # Smaller step sizes are 0 in float32 under XLA.
+    learning_rate: Annotated[float, TRAINING, Field(ge=1e-37, le=FLOAT32_MAX)] = 1e-3
     """Adam's step size."""
 
-    learning_rate_schedule: Literal["constant", "cosine"] = "constant"
+    learning_rate_schedule: Annotated[Literal["constant", "cosine"], TRAINING] = "constant"
     """`cosine` lowers the step size to 0 over the run, along half a cosine."""
 
-    seed: Integer = 0
+    seed: Annotated[int, TRAINING, Field(ge=0, lt=2**31)] = 0
     """Decides the initial weights, the splits, the order of the images and all noise."""
 
-    name: str | None = None
-    """Name of the run's folder; by default the data set's name."""
-
-    output_dir: str = "saved_models"
-    """Where runs are kept, as OUTPUT_DIR/NAME/VERSION."""
-
-    resume: bool = False
-    """Continue the unfinished run of this name."""
-
-    restart: bool = False
-    """Discard the unfinished run of this name, and start anew."""
-
-    mixed_precision: bool = False
+    mixed_precision: Annotated[bool, TRAINING] = False
     """Compute in bfloat16 where that is safe; distributions and weights stay float32."""
 
-    jit_compile: Literal["auto", "true", "false"] = "auto"
+    jit_compile: Annotated[Literal["auto", "true", "false"], TRAINING] = "auto"
     """Compile with XLA; `auto` does so for the dense network on one device: it is faster."""
 
-    strategy: Literal["none", "mirrored", "multi_worker"] = "none"
+    strategy: Annotated[Literal["none", "mirrored", "multi_worker"], TRAINING] = "none"
     """Train on one device; on all of this machine's; or on every worker that TF_CONFIG names."""
 
-    def __post_init__(self):
-        for field in ("latent_size", "epochs", "batch_size"):
-            self._require(field, getattr(self, field) >= 1, "an integer >= 1")
-        side = self.image_size is None or 8 <= self.image_size <= 4096
-        self._require("image_size", side, "from 8 to 4096")
-        units = all(size >= 1 for size in self.hidden_units)
-        self._require("hidden_units", units, "integers >= 1, or none")
-        self._require("kl_warmup_epochs", self.kl_warmup_epochs >= 0, "an integer >= 0")
-        self._require("seed", 0 <= self.seed < 2**31, "an integer from 0 to 2147483647")
-        for field in ("latent_size", "epochs", "batch_size", "kl_warmup_epochs"):
-            self._require(field, getattr(self, field) < 2**31, "an integer below 2147483648")
-        self._require("hidden_units", max(self.hidden_units, default=1) < 2**31, "below 2147483648")
-        self._require("beta", 0 <= self.beta <= FLOAT32_MAX, "a number from 0 to 3e38")
-        rate = 1e-37 <= self.learning_rate <= FLOAT32_MAX  # less is 0 in float32 under XLA
-        self._require("learning_rate", rate, "a number > 0, from 1e-37 to 3e38")
-        if not isinstance(self.likelihood_scale, str):
-            scale = 1e-3 <= self.likelihood_scale <= FLOAT32_MAX
-            self._require("likelihood_scale", scale, "shared, per_pixel, or a number >= 0.001")
-        if self.network != "dense" and self.hidden_units != Config.hidden_units:
-            raise InputError(f"--hidden-units: only for --network dense, not {self.network}")
-        if self.likelihood_scale != "shared" and self.likelihood != "independent_normal":
-            raise InputError(
-                f"--likelihood-scale {self.likelihood_scale}: only for --likelihood "
-                f"independent_normal, not {self.likelihood}"
-            )
-        name = "" if self.name is None else self.name
-        plain = self.name is None or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)
-        self._require("name", plain, "letters, digits, '.', '_' and '-', not starting with '.'")
-        self._require("dataset", _is_path(self.dataset), "a name, a folder, a .npz or a .npy")
-        self._require("output_dir", _is_path(self.output_dir), "a folder")
-        self._require("data_dir", self.data_dir is None or _is_path(self.data_dir), "a folder")
+    name: Annotated[Annotated[str, AfterValidator(_plain_name)] | None, RUN] = None
+    """Name of the run's folder; by default the data set's name."""
+
+    output_dir: Annotated[str, RUN, AfterValidator(_path)] = "saved_models"
+    """Where runs are kept, as OUTPUT_DIR/NAME/VERSION."""
+
+    resume: Annotated[bool, RUN] = False
+    """Continue the unfinished run of this name."""
+
+    restart: Annotated[bool, RUN] = False
+    """Discard the unfinished run of this name, and start anew."""
+
+    @pydantic.model_validator(mode="after")
+    def _check_combinations(self) -> Self:
+        for kind, registry in PARTS.items():
+            given = {name: getattr(self, name) for name in registry.options}
+            registry.arguments(getattr(self, kind), given)
         if self.jit_compile == "true" and self.strategy != "none":
-            raise InputError(f"--jit-compile true: only for --strategy none, not {self.strategy}")
+            raise InputError(f"jit_compile true: only for strategy none, not {self.strategy}")
         if self.resume and self.restart:
             raise InputError("--resume --restart: give one of them")
-
-    def _require(self, field, holds, accepted):
-        if not holds:
-            value = getattr(self, field)
-            value = " ".join(map(str, value)) if isinstance(value, tuple) else value
-            raise InputError(f"--{field.replace('_', '-')} {value}: expected {accepted}")
+        return self
 
     @property
-    def run_name(self):
+    def part_options(self) -> dict[str, Any]:
+        """The options of the chosen parts, as `tfp_vae.build_vae` takes them."""
+        return {
+            name: getattr(self, name)
+            for kind, registry in PARTS.items()
+            for name in registry[getattr(self, kind)].options
+        }
+
+    @property
+    def run_name(self) -> str:
         """`name`, or one made from the data set's: `photos` for ../photos, `x` for x.npz."""
         if self.name is not None:
             return self.name
-        stem = re.sub(r"\.np[yz]$", "", self.dataset.rstrip("/").rsplit("/", 1)[-1])
+        stem = re.sub(r"\.np[yz]$", "", re.split(r"[/\\]", self.dataset.rstrip("/\\"))[-1])
         return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-_")[:100] or "run"
 
     @classmethod
-    def from_json(cls, path):
+    def from_json(cls, path: str | Path) -> Self:
         """The settings in a run's `config.json`, read strictly.
 
         Raises:
           InputError: anything but the settings of a run; the message names the file and the key.
         """
-        from training import config_json  # which needs this module
+        from training import config_json
 
-        return config_json.read(path)
-
-
-def _input_errors():
-    """What bad input raises: tfp_vae's own only where it was imported, which takes seconds."""
-    of_tfp_vae = sys.modules.get("tfp_vae.errors")
-    own = (cyclopts.CycloptsError, InputError)
-    return (*own, of_tfp_vae.InputError) if of_tfp_vae else own
-
-
-def run_command(command, name, argv=None):
-    """Runs `command`, whose parameters are flags; bad input is one line on stderr, and 2."""
-    flags = cyclopts.Parameter(negative=())
-    app = cyclopts.App(name=f"python -m {name}", version_flags=(), default_parameter=flags)
-    app.default(command)
-    try:
-        app(argv, exit_on_error=False, print_error=False, result_action="return_value")
-    except _input_errors() as error:
-        return _say(error, 2)
-    except TrainingError as error:
-        return _say(error, 1)
-    except Interrupted as interruption:
-        return _say(interruption, 128 + interruption.number)  # as a shell says of a signal
-    return 0
-
-
-def _say(error, status):
-    line = " ".join(str(error).split())
-    # A name may hold what a terminal would obey.
-    print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
-    return status
+        return cls(**config_json.read(path).model_dump(include=set(cls.model_fields)))

@@ -1,22 +1,59 @@
-"""The settings in a run's `config.json`, which anyone may have written. Imports no TensorFlow."""
+"""A run's `config.json`, which anyone may have written. Imports no TensorFlow."""
 
 import json
-import math
-import types
-import typing
 from pathlib import Path
+from typing import Any
 
-from training.config import Config, InputError
+import pydantic
 
-MAX_BYTES = 1_000_000  # Config's own file has two thousand
-VERSIONS = "versions"  # of the packages a run was made with: texts, and no setting
+from tfp_vae.cli.app import shown, validation_line
+from tfp_vae.errors import InputError
+from training.config import Config
+
+MAX_BYTES = 1_000_000  # a file that `training.fit` writes has about two thousand
 
 
-def read(path):
-    """The `Config` in a file; a setting that the file does not have has its default.
+class DataSet(pydantic.BaseModel):
+    """What identifies the images of a run."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    fingerprint: str
+    """A hash of the images."""
+
+    splits: dict[str, tuple[int, int, int, int]]
+    """[count, H, W, C] of each split."""
+
+    def difference(self, now: "DataSet") -> str | None:
+        """How another data set differs from this one, in words; None where it is the same."""
+        for name, shape in self.splits.items():
+            if now.splits.get(name) != shape:
+                return f"{name} had {_written(shape)}, has {_written(now.splits.get(name))}"
+        return None if now == self else "as many images as before, with other content"
+
+
+class SavedConfig(Config):
+    """What the file holds: the settings, and what the run was made with."""
+
+    versions: dict[str, str] = pydantic.Field(default_factory=dict)
+    """Of Python packages, by name."""
+
+    data: DataSet | None = None
+    """None in a run of version 0.1.0."""
+
+
+def _written(shape: tuple[int, ...] | None) -> str:
+    if shape is None:
+        return "none"
+    count, *sides = shape
+    return f"{count} images of {'x'.join(map(str, sides))}"
+
+
+def read(path: str | Path) -> SavedConfig:
+    """The content of a file; a setting that the file does not have has its default.
 
     Raises:
-      InputError: a file that cannot be read, is no strict JSON, or has a setting that is unknown,
+      InputError: a file that cannot be read, is not strict JSON, or has a setting that is unknown,
         given twice, or not what its flag accepts.
     """
     path = Path(path)
@@ -30,8 +67,8 @@ def read(path):
         raise InputError(f"{path}: {error}") from error
 
 
-def parse(text):
-    """The `Config` in strict JSON, text or UTF-8 bytes.
+def parse(text: str | bytes) -> SavedConfig:
+    """The content of strict JSON, as text or UTF-8 bytes.
 
     Raises:
       InputError: as `read`; the message does not name the file.
@@ -39,82 +76,28 @@ def parse(text):
     if len(text) > MAX_BYTES:
         raise InputError(f"more than {MAX_BYTES} bytes: expected the settings of a run")
     try:
-        values = json.loads(
-            text, object_pairs_hook=_once, parse_constant=_constant, parse_float=_finite
-        )
+        json.loads(text, object_pairs_hook=_refuse_duplicates)
+        return SavedConfig.model_validate_json(text, strict=True)
+    except pydantic.ValidationError as error:
+        raise InputError(_line(error)) from error
     except InputError:
         raise
     except (ValueError, RecursionError) as error:  # Python's numbers have at most 4300 digits
         raise InputError(f"not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise InputError("expected an object of settings")
-    versions = values.pop(VERSIONS, {})
-    if not _is(versions, dict[str, str]):
-        raise InputError(f"{VERSIONS}: expected names and texts")
-    hints = typing.get_type_hints(Config)
-    for name, value in values.items():
-        if name not in hints:
-            raise InputError(f"{_shown(name)}: expected one of {', '.join(hints)}")
-        if not _is(value, hints[name]):
-            raise InputError(f"{name} {_shown(value)}: expected {_written(hints[name])}")
-    return Config(**{name: _plain(value, hints[name]) for name, value in values.items()})
 
 
-def _once(pairs):
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{_shown(twice)}: given twice")
+        raise InputError(f"{shown(twice)}: given twice: expected it once")
     return values
 
 
-def _constant(name):
-    raise InputError(f"{name}: expected a finite number")
-
-
-def _finite(text):
-    number = float(text)
-    if not math.isfinite(number):
-        raise InputError(f"{_shown(text)}: expected a finite number")
-    return number
-
-
-def _is(value, hint):
-    """Whether a value that JSON can express is what a field's type says, without conversion."""
-    kind, parts = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if kind in (types.UnionType, typing.Union):
-        return any(_is(value, part) for part in parts)
-    if kind is typing.Literal:
-        return isinstance(value, str) and value in parts
-    if kind is tuple:
-        return isinstance(value, list) and all(_is(item, parts[0]) for item in value)
-    if kind is dict:
-        return isinstance(value, dict) and all(_is(item, parts[1]) for item in value.values())
-    if kind is float:  # 1 and 1.0 are one number in JSON; Python's bool is an int, JSON's is not
-        return type(value) is float or (type(value) is int and abs(value) < 2**1023)
-    return value is None if kind is types.NoneType else type(value) is kind
-
-
-def _plain(value, hint):
-    if isinstance(value, list):
-        return tuple(value)
-    return float(value) if type(value) is int and _is(1.5, hint) else value
-
-
-def _written(hint):
-    kind, parts = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if kind in (types.UnionType, typing.Union):
-        return " or ".join(_written(part) for part in parts)
-    if kind is typing.Literal:
-        return ", ".join(parts)
-    if kind is tuple:
-        return f"a list of {_written(parts[0])}s"
-    names = {int: "integer", float: "number", str: "text", bool: "true or false"}
-    return names.get(kind, "null")
-
-
-def _shown(value):
-    text = value if isinstance(value, str) else json.dumps(value)
-    text = text.encode("unicode_escape").decode()
-    return text if len(text) <= 60 else f"{text[:60]}..."
+def _line(error: pydantic.ValidationError) -> str:
+    first = error.errors()[0]
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+        names = ", ".join(SavedConfig.model_fields)
+        return f"{shown(first['loc'][0])}: expected one of {names}"
+    return validation_line(error, shown)

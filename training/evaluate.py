@@ -1,4 +1,4 @@
-"""`python -m training.evaluate`: how good a finished run is on its test images, with evidence."""
+"""`python -m training.evaluate`: how good a finished run is on its test images."""
 
 import dataclasses
 import json
@@ -6,111 +6,132 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
-from training.config import Config, InputError, Integer, run_command
+from tfp_vae.cli import arguments as cli
+from tfp_vae.cli.app import run as run_command
+from tfp_vae.errors import InputError
+from training.config import KL_NAMES, Config
 
-Count = Annotated[Integer, Parameter(validator=Number(gte=1, lt=2**31))]
-Seed = Annotated[Integer, Parameter(validator=Number(gte=0, lt=2**31))]
-READ_TOGETHER = 500  # images
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from tfp_vae.evaluation.report import Evaluation
+    from training.data.splits import Splits
+
+READ_BATCH = 500  # images
 
 
 def evaluate(
-    run: Annotated[Path, Parameter(help="A run (its newest version), or one of its versions.")],
+    run: cli.Run,
     /,
     *,
-    num_samples: Annotated[Count, Parameter(help="Draws for log p(x), K.")] = 500,
-    limit: Annotated[Count | None, Parameter(help="Only the first so many test images.")] = None,
-    seed: Annotated[Seed, Parameter(help="Decides the draws, not the images.")] = 0,
-    data_dir: Annotated[str | None, Parameter(help="Where TFDS keeps its data now.")] = None,
+    num_samples: Annotated[cli.Count, Parameter(help="Draws for log p(x), K.")] = 500,
+    limit: Annotated[
+        cli.Count | None, Parameter(help="Use the first LIMIT test images; all by default.")
+    ] = None,
+    seed: Annotated[
+        cli.Seed, Parameter(help="Seed of the draws; the images do not depend on it.")
+    ] = 0,
+    data_dir: Annotated[
+        str | None, Parameter(help="Where TFDS keeps its data, if not as in training.")
+    ] = None,
     out: Annotated[
         Path | None,
         Parameter(help="Folder for evaluation.json and evaluation.png; the run's by default."),
     ] = None,
-):
+) -> None:
     """Evaluate a run on its test images: print a table, write evaluation.json and .png."""
     started = time.monotonic()
-    import tfp_vae  # TensorFlow: seconds, which --help and a mistyped flag need not wait for
-    from tfp_vae import cli, saved_run
-    from training import data, loop
+    # These import TensorFlow, which takes seconds that --help and a mistyped flag do not need.
+    import tfp_vae
+    from tfp_vae.saved_model import load as saved_model
+    from training.data import splits as data
+    from training.run import loop
 
     loop.silence()
-    model = tfp_vae.load(run)
-    files = [(out or model.path) / f"evaluation.{kind}" for kind in ("json", "png")]
+    folder = saved_model.find(run)
+    model = tfp_vae.load(folder)
+    files = [(out or folder) / f"evaluation.{kind}" for kind in ("json", "png")]
     for file in files:
         cli.check_writable(file)
-    config = _config(model.path, data_dir)
+    config = _config(folder, data_dir)
     splits = data.load(config)
     if splits.test.shape != model.image_shape:
         raise InputError(
             f"--dataset {config.dataset}: images of {splits.test.shape} now: "
-            f"expected {model.image_shape}, as {model.path} has"
+            f"expected {model.image_shape}, as {folder} has"
         )
     images = _images(splits, limit, config.seed)
     labels = splits.test.labels()[: len(images)] if splits.test.labels else None
-    found = tfp_vae.evaluate(
-        model, images, num_samples=num_samples, seed=seed, discrete_likelihood=splits.binarise
-    )
+    found = tfp_vae.evaluate(model, images, num_samples=num_samples, seed=seed)
     values = {
-        "run": str(model.path),
+        "run": str(folder),
         "dataset": config.dataset,
         **_json(found),
         "seconds": time.monotonic() - started,
-        "config": saved_run.read_json(model.path, "config.json"),
+        "config": saved_model.read_json(folder, "config.json"),
     }
-    figure = _draw(found, labels)
-    figure.savefig(files[1], dpi=120)
+    _draw(found, labels).savefig(files[1], dpi=120)
     files[0].write_text(json.dumps(values, indent=2) + "\n")
-    print(f"{model.path}: {len(images)} test images of {config.dataset}\n{table(found)}")
+    print(f"{folder}: {len(images)} test images of {config.dataset}")
+    print(table(found, model.description.kl))
     print(f"{values['seconds']:.0f} s; {files[0]}, {files[1].name}")
 
 
-def _config(folder, data_dir):
+def _config(folder: Path, data_dir: str | None) -> Config:
     """The `Config` that a run was made with."""
     path = folder / "config.json"
     if not path.exists():
         raise InputError(f"{folder}: no config.json: expected a run of training.fit")
     config = Config.from_json(path)
-    return config if data_dir is None else dataclasses.replace(config, data_dir=data_dir)
+    return config if data_dir is None else Config(**{**config.model_dump(), "data_dir": data_dir})
 
 
-def _images(splits, limit, seed):
+def _images(splits: "Splits", limit: int | None, seed: int) -> "np.ndarray":
     """The first `limit` test images, as fit evaluates them: float32 [N, H, W, C]."""
     import numpy as np
 
     count = min(limit or splits.test.count, splits.test.count)
-    batches = splits.evaluation_batches("test", READ_TOGETHER, seed)
-    kept = batches.take(-(-count // READ_TOGETHER)).as_numpy_iterator()
+    batches = splits.evaluation_batches("test", READ_BATCH, seed)
+    kept = batches.take(-(-count // READ_BATCH)).as_numpy_iterator()
     return np.concatenate(list(kept))[:count]
 
 
-def _json(found):
+def _json(found: "Evaluation") -> dict[str, Any]:
     """The numbers of an `Evaluation`; a mean over images is {value, standard_error}."""
     values = {}
     for field in dataclasses.fields(found):
         value = getattr(found, field.name)
         if hasattr(value, "_asdict"):  # JSON has no nan: the error of one image is null
             value = {k: None if math.isnan(v) else v for k, v in value._asdict().items()}
+        if isinstance(value, float) and math.isnan(value):
+            value = None
         values[field.name] = value.tolist() if hasattr(value, "tolist") else value
     del values["latent_means"]  # data, not figures: `python -m tfp_vae encode` writes them
     return values
 
 
-def table(found):
-    """The figures of an `Evaluation`, aligned, each with its unit and its error."""
-    from tfp_vae.evaluation import ACTIVE_VARIANCE
+def table(found: "Evaluation", kl: str) -> str:
+    """The figures of an `Evaluation` as aligned lines, each with its unit and its error.
+
+    Args:
+      found: what `tfp_vae.evaluate` returned. Figures in `refused` are listed with the reason.
+      kl: the form of the KL, `Description.kl`.
+    """
+    from tfp_vae.evaluation.report import ACTIVE_VARIANCE
 
     k, n = found.num_samples, found.num_images
     means = [
         ("ELBO = - reconstruction_nll - kl", found.elbo, "nats"),
         ("  reconstruction_nll", found.reconstruction_nll, "nats"),
-        ("  kl, exact", found.kl, "nats"),
+        (f"  {KL_NAMES[kl]}", found.kl, "nats"),
         (f"log p(x), importance-weighted, K = {k}", found.log_marginal_likelihood, "nats"),
         (f"  bits per dimension, K = {k}", found.bits_per_dimension, "bits"),
-        ("kl, Monte Carlo = the two below", found.monte_carlo_kl, "nats"),
+        ("kl at the draws = the two below", found.monte_carlo_kl, "nats"),
         (f"  mutual information, q(z) of {n} images", found.mutual_information, "nats"),
         ("  marginal KL of q(z) from p(z)", found.marginal_kl, "nats"),
     ]
@@ -120,16 +141,9 @@ def table(found):
         for name, mean, unit in means
         if mean is not None
     ]
-    if found.elbo is None:
-        lines.append(
-            "no ELBO, KL, log p(x), bits or mutual information: "
-            "the posterior is deterministic, which has no density"
-        )
-    else:
+    if found.monte_carlo_error is not None and k > 1:
         error = found.monte_carlo_error
         lines.append(f"{'Monte Carlo standard error of log p(x)':44}{error:12.4f} nats")
-    if found.elbo is not None and found.bits_per_dimension is None:
-        lines.append("no bits per dimension: the likelihood is a density, not a probability")
     size = len(found.mean_variance)
     name = f"active units, variance of the mean > {ACTIVE_VARIANCE}"
     lines.append(f"{name:44}{found.active_units:12} of {size}")
@@ -139,22 +153,25 @@ def table(found):
         largest = sorted(found.kl_per_dimension, reverse=True)
         rows = [largest[start : start + 8] for start in range(0, size, 8)]
         lines += ["".join(f"{value:10.4f}" for value in row) for row in rows]
+    for reason in dict.fromkeys(found.refused.values()):
+        names = [name for name, why in found.refused.items() if why == reason]
+        lines.append(f"no {', '.join(names)}: {reason}")
     return "\n".join(lines)
 
 
-def _draw(found, labels):
+def _draw(found: "Evaluation", labels: "np.ndarray | None") -> "Figure":
     """The KL of each dimension, and the latent means in their two main directions."""
     import numpy as np
     from matplotlib.figure import Figure
     from sklearn.decomposition import PCA
 
-    from tfp_vae.evaluation import ACTIVE_VARIANCE
+    from tfp_vae.evaluation.report import ACTIVE_VARIANCE
 
     figure = Figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
     bars, name = found.kl_per_dimension, "KL from the prior, nats"
     if bars is None:
-        bars, name = found.mean_variance, "variance of the mean (deterministic: no KL)"
+        bars, name = found.mean_variance, "variance of the mean"
     order = np.argsort(bars)[::-1]
     active = found.mean_variance[order] > ACTIVE_VARIANCE
     for chosen, colour, kind in ((active, "C0", "active"), (~active, "0.75", "inactive")):

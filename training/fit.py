@@ -3,23 +3,35 @@
 import contextlib
 import sys
 import time
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
-from training.config import FLAGS, Config, Interrupted, TrainingError, run_command
+from tfp_vae.cli.app import run as run_command
+from training.config import FLAGS, KL_NAMES, Config
+from training.errors import Interrupted, TrainingError
+
+if TYPE_CHECKING:
+    import tfp_vae
+    from training.data.splits import Splits
+    from training.run.folder import Run
 
 
-def fit(config: Annotated[Config, FLAGS] = Config()):
+def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
     """Train a variational autoencoder, evaluate it, and export it as a SavedModel."""
     started = time.monotonic()
-    import tfp_vae  # noqa: F401  TensorFlow: seconds, which --help and a mistyped flag do not need
-    from training import data, loop, runs, strategies
+    # These import TensorFlow, which takes seconds that --help and a mistyped flag do not need.
+    from training.data import fingerprint
+    from training.data import splits as data
+    from training.run import folder, loop, strategies
 
     loop.silence()
     chief = strategies.is_chief(config.strategy)
-    run = runs.find(config, chief)
-    with _one_line(run):
-        strategy = strategies.make(config)  # before any work: TensorFlow's own demand
+    run = folder.find(config, chief)
+    with _one_line_errors(run):
+        strategy = strategies.make(config)  # must precede every other TensorFlow operation
         splits = data.load(config)
+        images = fingerprint.of(splits)
+        folder.check_images(run, config, images)
         evaluated = {
             name: splits.evaluation_batches(
                 name,
@@ -30,8 +42,8 @@ def fit(config: Annotated[Config, FLAGS] = Config()):
         }
         vae = loop.build(config, splits.train, strategy)
     with (
-        runs.created(run, config) if chief else runs.elsewhere(run) as place,
-        _one_line(run),
+        folder.created(run, config, images) if chief else folder.temporary(run) as place,
+        _one_line_errors(run),
     ):
         metrics = _trained(vae, splits, evaluated, config, place)
         if chief:
@@ -39,16 +51,23 @@ def fit(config: Annotated[Config, FLAGS] = Config()):
     where = run.final if chief else "with the first worker"
     print(
         f"test ELBO {metrics['elbo']:.3f} nats per image = "
-        f"- reconstruction_nll {metrics['reconstruction_nll']:.3f} - kl {metrics['kl']:.3f}\n"
+        f"- reconstruction_nll {metrics['reconstruction_nll']:.3f} "
+        f"- {KL_NAMES[vae.kl_form]} {metrics['kl']:.3f}\n"
         f"{time.monotonic() - started:.0f} s; the model, its samples and its logs: {where}"
     )
 
 
-def _trained(vae, splits, evaluated, config, run):
-    """Trains, and writes all of a run; its metrics on the test images."""
+def _trained(
+    vae: "tfp_vae.VAE",
+    splits: "Splits",
+    evaluated: dict[str, Any],
+    config: Config,
+    run: "Run",
+) -> dict[str, float]:
+    """Trains, and writes all files of a run; returns its metrics on the test images."""
     import tfp_vae
-    from training import loop
-    from training.interrupts import Interrupts
+    from training.run import loop
+    from training.run.interrupts import Interrupts
 
     with Interrupts() as interrupts:
         loop.train(vae, splits, evaluated["validation"], config, run, interrupts)
@@ -62,8 +81,8 @@ def _trained(vae, splits, evaluated, config, run):
 
 
 @contextlib.contextmanager
-def _one_line(run):
-    """What the world does to a run, a full disk or a signal, in one line with what is left."""
+def _one_line_errors(run: "Run") -> Iterator[None]:
+    """Converts signals and I/O errors to a one-line message that says how to resume."""
     import tensorflow as tf
 
     from tfp_vae import errors
@@ -71,11 +90,10 @@ def _one_line(run):
     try:
         yield
     except Interrupted as interruption:
-        message = f"interrupted: {run.what_is_left()}"
+        message = f"interrupted: {run.advice()}"
         raise Interrupted(interruption.number, message) from interruption
     except (OSError, MemoryError, tf.errors.OpError) as error:
-        why = errors.reason(error)
-        raise TrainingError(f"training stopped: {why}; {run.what_is_left()}") from error
+        raise TrainingError(f"training stopped: {errors.reason(error)}; {run.advice()}") from error
 
 
 if __name__ == "__main__":

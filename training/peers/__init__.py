@@ -1,4 +1,5 @@
-"""The programs that `training.benchmark` times: one file each, run as a script in a process of its
-own, those of other libraries in an environment of their own, so they import nothing of this package
-but `protocol` and `torch_networks`.
+"""The programs that `training.benchmark` times, each a script that runs in its own process.
+
+The scripts of other libraries (JAX, PyTorch, Pythae) may run in an environment without this
+package: of its modules they import only `protocol` and `torch_networks`, as top-level modules.
 """

@@ -11,11 +11,14 @@ import numpy as np
 import tensorflow as tf
 from protocol import serve
 
-from tfp_vae.networks import CONV_FILTERS, HIDDEN_UNITS
+from tfp_vae.networks import NETWORKS
+from tfp_vae.networks.conv import FILTERS
+
+HIDDEN_UNITS = NETWORKS.options["hidden_units"].default
 
 
 def dense_layers(settings, count):
-    """[B, in] and [in, out] of each product."""
+    """("matmul", [B, in], [in, out]) of each product."""
     pixels = int(np.prod(settings.images.shape[1:]))
     encoder = [pixels, *HIDDEN_UNITS, count]
     decoder = [settings.latent_size, *reversed(HIDDEN_UNITS), pixels]
@@ -24,9 +27,9 @@ def dense_layers(settings, count):
 
 
 def conv_layers(settings, count):
-    """The same of the conv network: what is applied, the shape of its input and of its kernel."""
+    """(operation, shape of its input, shape of its kernel) of each layer of the conv network."""
     height, width, channels = settings.images.shape[1:]
-    batch, (first, second), size = settings.batch_size, CONV_FILTERS, settings.latent_size
+    batch, (first, second), size = settings.batch_size, FILTERS, settings.latent_size
     half, quarter = (height // 2, width // 2), (height // 4, width // 4)
     features = quarter[0] * quarter[1] * second
     return [
@@ -51,7 +54,7 @@ def forward(kind, x, kernel):
 
 
 def tensorflow_products(layers, dtype, jit_compile):
-    """A function that does every product once, its results kept so that none is left out."""
+    """A function that does every product once; storing the results keeps XLA from skipping any."""
     inputs = [tf.Variable(tf.random.normal(shape, dtype=dtype)) for _, shape, _ in layers]
     kernels = [tf.Variable(tf.random.normal(shape, dtype=dtype)) for _, _, shape in layers]
     outputs = [
@@ -67,7 +70,7 @@ def tensorflow_products(layers, dtype, jit_compile):
             with tf.GradientTape() as tape:
                 tape.watch([x, kernel])
                 y = forward(kind, x, kernel)
-            # The first layer's input is the image: nothing flows back to it.
+            # The first layer's input is the image, which needs no gradient.
             back = tape.gradient(y, [kernel] if i == 0 else [kernel, x], error)
             outputs[i].assign(y)
             to_kernels[i].assign(back[0])

@@ -1,4 +1,4 @@
-"""`model.fit` of tfp_vae, as `training.fit` calls it; `variant: stock` times the TFP tutorial."""
+"""Times `model.fit` of tfp_vae as `training.fit` calls it, or (`variant: stock`) the tutorial's."""
 
 import sys
 
@@ -9,9 +9,10 @@ import tf_keras
 from protocol import serve
 
 import tfp_vae
-from training import data, loop, strategies
 from training.config import Config
-from training.sources import Split
+from training.data.split import Split
+from training.data.splits import Splits
+from training.run import loop, strategies
 
 
 def build(settings):
@@ -27,7 +28,7 @@ def build(settings):
     train_split = Split(
         len(settings.images), settings.images.shape[1:], pixels=tf.constant(settings.images)
     )
-    splits = data.Splits(train_split, train_split, train_split, binarise=True)
+    splits = Splits(train_split, train_split, train_split, binarise=True)
     batches = splits.training_batches(config.batch_size, config.seed)
     if settings.variant == "stock":
         vae = stock_model.build(config, train_split.shape)

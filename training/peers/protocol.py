@@ -1,4 +1,4 @@
-"""What a timed program and `training.benchmark` say to each other.
+"""The messages between a timed program and `training.benchmark`.
 
 The program gets its settings, a JSON object, as its one argument. Once it is warm it writes one
 JSON line, `{"ready": versions}`, or `{"absent": reason}`. For each line it then reads it trains for
@@ -7,7 +7,6 @@ JSON line, `{"ready": versions}`, or `{"absent": reason}`. For each line it then
 
 import json
 import os
-import resource
 import sys
 import time
 from types import SimpleNamespace
@@ -50,12 +49,13 @@ def serve(build):
         `clock()` after every `settings.steps` steps.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # what libraries print goes to stderr
     settings = SimpleNamespace(**json.loads(sys.argv[1]))
     try:
-        import numpy as np  # may be absent too
+        import numpy as np  # may be missing in this environment too
 
-        settings.images = np.load(settings.images)[: settings.count]  # uint8 [N, H, W, C]
+        images = np.load(settings.images, allow_pickle=False)  # uint8 [N, H, W, C]
+        settings.images = images[: settings.count]
         versions, train = build(settings)
     except (Absent, ImportError) as reason:
         answers.write(json.dumps({"absent": " ".join(str(reason).split())}) + "\n")
@@ -70,5 +70,7 @@ def _peak_bytes():
             peak = next(line for line in status if line.startswith("VmHWM"))
         return int(peak.split()[1]) * 1024
     except (OSError, StopIteration):
+        import resource  # not on Windows
+
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,43 @@
+"""`python -m training.fit` as a process or in this one, and waiting for what it writes."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tfp_vae.cli.app import run
+from training.fit import fit
+
+PATIENCE = 300  # seconds
+
+
+def command(*argv, **options):
+    """Runs the command in another process, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "training.fit", *map(str, argv)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        **options,
+    )
+
+
+def in_process(*argv):
+    """The command without a new process: seconds saved, the same code."""
+    return run(fit, "training.fit", [str(word) for word in argv])
+
+
+def wait_for(process, pattern, folder):
+    """Until a file of that pattern is in the folder of the run."""
+    wait_until(process, lambda: any(folder.glob(pattern)))
+
+
+def wait_until(process, holds):
+    """Until `holds()`; the process does not outlive a failure."""
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(f"exit {process.poll()}: {process.communicate()[1]}")
+        time.sleep(0.02)

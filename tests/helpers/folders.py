@@ -1,0 +1,27 @@
+"""A folder as a user of the commands has it: runs, arrays and image files."""
+
+import numpy as np
+from PIL import Image
+
+import tfp_vae
+from helpers.models import small_vae
+
+
+def make(place, images):
+    """Fills `place`.
+
+    Args:
+      place: an empty folder. It gets `run` and, of a deterministic posterior, `plain`;
+        `images.npy`; and the first three images as `files.npy` of uint8 and as files in `photos`.
+      images: float32 [N, 8, 9, 1].
+    """
+    vae = small_vae()
+    vae.fit(images, epochs=3, verbose=0)
+    tfp_vae.export(vae, place / "run" / "1")
+    tfp_vae.export(small_vae(posterior="deterministic"), place / "plain" / "1")
+    np.save(place / "images.npy", images)
+    files = np.rint(255 * images[:3]).astype(np.uint8)
+    np.save(place / "files.npy", files)
+    (place / "photos").mkdir()
+    for index, image in enumerate(files):
+        Image.fromarray(image[..., 0]).save(place / "photos" / f"{index}.png")

@@ -1,0 +1,45 @@
+"""The test cases of every part: what `build_vae` is given to make a small model of it.
+
+A part that is added to a registry gets its case here; every test of "each part" then covers it, and
+a test fails where one has none.
+"""
+
+import itertools
+
+CASES = {
+    "network": {"dense": [{"hidden_units": (20,)}], "conv": [{}]},
+    "posterior": {
+        "multivariate_normal_tril": [{}],
+        "independent_normal": [{}],
+        "deterministic": [{}],
+    },
+    "prior": {"standard_normal": [{}]},
+    "likelihood": {
+        "independent_bernoulli": [{}],
+        "continuous_bernoulli": [{}],
+        "independent_normal": [
+            {"likelihood_scale": scale} for scale in ("shared", "per_pixel", 0.5)
+        ],
+    },
+}
+
+
+def cases(kind):
+    """Every case of a kind of part, as options of `build_vae`."""
+    return [{kind: name, **options} for name, several in CASES[kind].items() for options in several]
+
+
+# Each part once, with the default parts of the other kinds; the first of each kind is the default.
+EACH_PART = [*cases("network"), *(case for kind in CASES for case in cases(kind)[1:])]
+EACH_PART = [case for index, case in enumerate(EACH_PART) if case not in EACH_PART[:index]]
+EVERY_COMBINATION = [
+    {key: value for part in parts for key, value in part.items()}
+    for parts in itertools.product(*(cases(kind) for kind in CASES))
+]
+LIKELIHOOD_CASES = cases("likelihood")
+POSTERIORS = list(CASES["posterior"])
+WITH_KL = [name for name in POSTERIORS if name != "deterministic"]
+
+
+def name_of(options):
+    return "-".join(str(value) for value in options.values())

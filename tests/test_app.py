@@ -1,0 +1,82 @@
+"""How a command ends: its exit code, its one line, and standard streams that are closed."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from helpers.commands import command
+
+from tfp_vae.cli.app import run
+from tfp_vae.errors import CommandError, InputError
+from training.errors import Interrupted, TrainingError
+
+SMALL = ["--epochs", 1, "--hidden-units", 8, "--latent-size", 2, "--output-dir"]
+FIT = [sys.executable, "-m", "training.fit"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InputError("a: expected b"), 2),
+        (CommandError("failed"), 1),
+        (TrainingError("training\nstopped"), 1),
+        (Interrupted(signal.SIGTERM, "stopped"), 143),
+    ],
+)
+def test_an_error_is_one_line_and_its_exit_code(error, status, capsys):
+    def failing():
+        raise error
+
+    assert run(failing, "x", []) == status
+    captured = capsys.readouterr()
+    assert captured == ("", " ".join(str(error).split()) + "\n")
+
+
+def test_what_a_terminal_would_obey_is_escaped(capsys):
+    def failing():
+        raise InputError("\x1b[2J\udcff é")
+
+    assert run(failing, "x", []) == 2
+    assert capsys.readouterr().err == "\\x1b[2J\\udcff é\n"
+
+
+def test_other_exceptions_pass():
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 / 0, "x", [])
+
+
+@pytest.mark.parametrize("descriptors", [[0], [1], [2], [0, 1, 2]], ids=str)
+def test_a_run_with_closed_standard_streams(descriptors, tmp_path, clean_environment):
+    def close():
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    result = command(*SMALL, tmp_path, env=clean_environment, preexec_fn=close)
+    assert (result.returncode, result.stderr) == (0, "")
+    folder = tmp_path / "digits" / "1"
+    assert (folder / "saved_model.pb").is_file() and (folder / "model.keras").is_file()
+    for path in folder.rglob("*"):  # nothing printed has gone into a file of the run
+        assert not path.is_file() or b"test ELBO" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("descriptor", [1, 2])
+def test_bad_input_with_a_closed_stream(descriptor, clean_environment):
+    result = command("--epochs", 0, env=clean_environment, preexec_fn=lambda: os.close(descriptor))
+    line = "--epochs 0: input should be greater than or equal to 1\n"
+    assert (result.returncode, result.stderr) == (2, "" if descriptor == 2 else line)
+
+
+def test_a_pipe_that_is_closed_leaves_no_traceback(tmp_path, clean_environment):
+    for flags in (["--help"], [*SMALL, tmp_path]):
+        argv = [*FIT, *map(str, flags)]
+        process = subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment
+        )
+        process.stdout.close()
+        error = process.stderr.read().decode()
+        process.stderr.close()
+        assert process.wait() in (1, 141), error
+        assert "Traceback" not in error and "Exception" not in error
+        assert error.count("\n") <= 1

@@ -1,0 +1,149 @@
+"""What every part of every registry must do; a new part is tested here through its case."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from helpers.models import small_vae
+from helpers.parts import CASES, EACH_PART, EVERY_COMBINATION, cases, name_of
+
+import tfp_vae
+from tfp_vae.models import PARTS
+
+SEEDS = 40  # draws of a bound, to compare it with another
+
+
+def test_every_part_has_a_case():
+    assert {kind: list(registry) for kind, registry in PARTS.items()} == {
+        kind: list(parts) for kind, parts in CASES.items()
+    }
+
+
+def test_options_with_one_name_are_one_object():
+    for registry in PARTS.values():
+        for part in registry.values():
+            for key, option in part.options.items():
+                assert registry.options[key] is option, key
+
+
+def assert_same_model(loaded, vae, images):
+    """The same class, reconstructions, losses, KL weight, prior and optimizer state."""
+    assert type(loaded) is tfp_vae.VAE
+    np.testing.assert_array_equal(loaded.predict(images, verbose=0), vae.predict(images, verbose=0))
+    for mine, theirs in zip(vae.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert loaded.kl_form == vae.kl_form
+    assert type(loaded.prior_layer) is type(vae.prior_layer)
+    z = np.random.default_rng(0).normal(size=(7, vae.prior_layer.latent_size)).astype(np.float32)
+    np.testing.assert_array_equal(loaded.prior.log_prob(z), vae.prior.log_prob(z))
+    assert (vae.kl_weight is None) == (loaded.kl_weight is None)
+    if vae.kl_weight is not None:
+        assert float(loaded.kl_weight) == float(vae.kl_weight)
+        posterior = loaded.encoder(images)
+        losses = sum(loaded.encoder.losses)
+        kl = loaded.divergence(posterior, tf.convert_to_tensor(posterior))
+        expected = np.mean(kl) * float(vae.kl_weight)
+        np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", EVERY_COMBINATION, ids=name_of)
+def test_every_combination_builds_fits_saves_loads_and_fits_on(options, grey_images, tmp_path):
+    vae = small_vae(**options)
+    history = vae.fit(grey_images, batch_size=65, epochs=2, verbose=0).history
+    assert set(history) == {"loss", "elbo", "reconstruction_nll", "kl"}
+    assert all(np.all(np.isfinite(values)) for values in history.values())
+    vae.save(tmp_path / "model.keras")
+    loaded = tf_keras.models.load_model(tmp_path / "model.keras")  # safe mode is the default
+    assert_same_model(loaded, vae, grey_images)
+    loaded.fit(grey_images, batch_size=65, epochs=1, verbose=0)
+    assert int(loaded.optimizer.iterations) == 6
+
+
+WITH_MONTE_CARLO = [{**case, "beta": 0.5, "kl": "monte_carlo"} for case in cases("posterior")]
+
+
+@pytest.mark.parametrize("options", [*EACH_PART, *WITH_MONTE_CARLO], ids=name_of)
+def test_a_part_is_saved_as_savedmodel_and_as_weights(options, grey_images, tmp_path):
+    vae = small_vae(**options)
+    vae.fit(grey_images, batch_size=65, epochs=2, verbose=0)
+    if vae.kl_weight is not None:
+        vae.kl_weight.assign(0.25)  # as a warm-up would
+    vae.save(tmp_path / "model", save_format="tf")
+    vae.save_weights(tmp_path / "weights")
+    vae.save_weights(tmp_path / "model.weights.h5")
+    loaded = tf_keras.models.load_model(tmp_path / "model")
+    fresh, fresh_h5 = small_vae(**options), small_vae(**options)
+    for model in (fresh, fresh_h5):
+        model.optimizer.build(model.trainable_variables)
+    fresh.load_weights(tmp_path / "weights").assert_consumed()
+    fresh_h5.load_weights(tmp_path / "model.weights.h5")
+    for model in (loaded, fresh, fresh_h5):
+        assert_same_model(model, vae, grey_images)
+        model.fit(grey_images, batch_size=65, epochs=1, verbose=0)
+        assert int(model.optimizer.iterations) == 6
+
+
+@pytest.mark.parametrize("options", EACH_PART, ids=name_of)
+def test_a_part_is_exported_and_its_numbers_agree(options, grey_images, tmp_path):
+    images = grey_images.round()
+    vae = small_vae(**options)
+    vae.fit(images, epochs=1, verbose=0)
+    tfp_vae.export(vae, tmp_path)
+    model = tfp_vae.load(tmp_path)
+    described = json.loads((tmp_path / "assets" / "tfp_vae.json").read_text())
+    kind, name = next(iter(options.items()))
+    assert described["contract"] == 2
+    assert kind == "network" or described[kind] == name
+    assert set(model.signatures) == set(model.description.outputs)
+    live = tfp_vae.inference_model(vae)
+    assert live.description == model.description
+    for method in METHODS:
+        np.testing.assert_allclose(method(live, images), method(model, images), atol=1e-6)
+    if not model.description.has_density:
+        with pytest.raises(ValueError, match=r"log p\(z\): the posterior is deterministic: it has"):
+            model.log_prior(np.zeros((1, 4)))
+        return
+    bounds = np.stack([model.elbo(images, seed).elbo for seed in range(SEEDS)]).mean(axis=1)
+    weights = np.stack(
+        [model.log_marginal_likelihood(images, 1, seed) for seed in range(SEEDS)]
+    ).mean(axis=1)
+    error = np.sqrt((bounds.var() + weights.var()) / SEEDS)
+    assert abs(bounds.mean() - weights.mean()) < 4 * error
+    found = [tfp_vae.evaluate(each, images, num_samples=3, seed=1) for each in (live, model)]
+    assert found[0].elbo == pytest.approx(found[1].elbo, rel=1e-6)
+    assert abs(found[0].elbo.value - bounds.mean()) < 6 * bounds.std()
+
+
+METHODS = [
+    lambda model, images: model.posterior(images).stddev,
+    lambda model, images: model.encode(images),
+    lambda model, images: model.reconstruct(images),
+    lambda model, images: model.decode(np.ones((3, 4))),
+    lambda model, images: model.sample(3, seed=1),
+    lambda model, images: model.sample_image(np.ones((3, 4)), seed=1),
+    lambda model, images: model.elbo(images, seed=1).elbo,
+    lambda model, images: model.log_likelihood(images[:3], np.ones((3, 4))),
+    lambda model, images: model.interpolate(images[0], images[1], steps=3),
+    lambda model, images: model.traverse(images[0], 1, [0.0, 1.0]),
+]
+
+
+def test_a_model_in_memory_follows_its_weights(grey_images):
+    vae = small_vae()
+    model = tfp_vae.inference_model(vae)
+    before = model.reconstruct(grey_images)
+    vae.fit(grey_images, epochs=1, verbose=0)
+    assert np.abs(model.reconstruct(grey_images) - before).max() > 1e-3
+    with pytest.raises(ValueError, match="a model in memory has no fingerprint"):
+        model.fingerprint  # noqa: B018
+
+
+def test_options_are_checked_by_their_registry():
+    with pytest.raises(ValueError, match=r"^bogus: expected an option of a part: activation, "):
+        small_vae(bogus=1)
+    with pytest.raises(ValueError, match=r"likelihood_scale 0\.5: only for likelihood indep"):
+        small_vae(likelihood_scale=0.5)
+    with pytest.raises(ValueError, match="prior 'no': expected one of standard_normal"):
+        small_vae(prior="no")

@@ -1,0 +1,45 @@
+# The public names, for type checkers and for `lazy_loader`, which imports each from where it is.
+
+from . import callbacks
+from .evaluation.report import evaluate
+from .inference.load import inference_model, load
+from .inference.model import InferenceModel
+from .layers.base import DistributionLayer
+from .layers.kl import KLDivergenceRegularizer
+from .layers.likelihoods import (
+    IndependentBernoulli,
+    IndependentContinuousBernoulli,
+    IndependentNormalSharedScale,
+)
+from .layers.posteriors import Deterministic, IndependentNormal, MultivariateNormalTriL
+from .models.build import build_vae
+from .models.vae import VAE, negative_log_likelihood
+from .priors.base import Prior
+from .priors.fixed import FixedPrior
+from .priors.standard_normal import StandardNormal
+from .saved_model.export import export
+
+__version__: str
+
+__all__ = [
+    "VAE",
+    "Deterministic",
+    "DistributionLayer",
+    "FixedPrior",
+    "IndependentBernoulli",
+    "IndependentContinuousBernoulli",
+    "IndependentNormal",
+    "IndependentNormalSharedScale",
+    "InferenceModel",
+    "KLDivergenceRegularizer",
+    "MultivariateNormalTriL",
+    "Prior",
+    "StandardNormal",
+    "build_vae",
+    "callbacks",
+    "evaluate",
+    "export",
+    "inference_model",
+    "load",
+    "negative_log_likelihood",
+]

@@ -1,0 +1,96 @@
+"""The types of the commands' arguments, and checks of the files they write. No TensorFlow."""
+
+import math
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from tfp_vae.errors import InputError
+
+
+def _integers(_: Any, tokens: Sequence[Any]) -> tuple[int, ...]:
+    """Exact integers: by itself cyclopts rounds 3.5 to 4."""
+    for token in tokens:
+        if not re.fullmatch(r"[+-]?[0-9]+", token.value):
+            raise ValueError(f'"{token.value}" is not an integer.')
+    return tuple(int(token.value) for token in tokens)
+
+
+def _integer(_: Any, tokens: Sequence[Any]) -> int:
+    return _integers(_, tokens)[0]
+
+
+def _finite(_: Any, value: Any) -> None:
+    for number in value if isinstance(value, tuple) else (value,):
+        if not math.isfinite(number):
+            raise ValueError("Must be finite.")
+
+
+Run = Annotated[
+    Path, Parameter(help="A run, such as saved_models/digits (its newest version), or a version.")
+]
+Images = Annotated[
+    list[str],
+    Parameter(
+        help="PNG or JPEG files, folders of them (searched recursively), or arrays: FILE.npy, "
+        "FILE.npz, FILE.npz:ARRAY where it has several."
+    ),
+]
+OneImage = Annotated[
+    str, Parameter(help="A PNG or JPEG file, or FILE.npy:ROW, FILE.npz:ROW, FILE.npz:ARRAY:ROW.")
+]
+ImageFlags = Annotated[list[str], Parameter(consume_multiple=False)]
+Resize = Annotated[
+    bool, Parameter(help="Crop and resize images of another size, and convert their channels.")
+]
+Count = Annotated[int, Parameter(converter=_integer, validator=Number(gte=1, lt=2**31))]
+Steps = Annotated[int, Parameter(converter=_integer, validator=Number(gte=2, lte=10_000))]
+Seed = Annotated[int, Parameter(converter=_integer, validator=Number(gte=0, lt=2**31))]
+Integers = Annotated[tuple[int, ...], Parameter(converter=_integers, consume_multiple=True)]
+Numbers = Annotated[tuple[float, ...], Parameter(consume_multiple=True, validator=_finite)]
+Range = Annotated[tuple[float, float], Parameter(validator=_finite)]
+
+
+def output(out: Path, kinds: Sequence[str], given: str | None = None) -> tuple[Path, str]:
+    """Which file to write, and as which of `kinds` ("png", "npz"): by its suffix, or as `given`.
+
+    Returns:
+      (path, kind); a path without that kind's suffix is given it.
+
+    Raises:
+      InputError: neither names a kind, they disagree, or the file cannot be written.
+    """
+    if not out.name:
+        raise InputError(f"{out}: a folder: expected a file to write")
+    suffix = out.suffix.lower().removeprefix(".")
+    kind = given or suffix
+    if kind not in kinds:
+        accepted = ", ".join(f".{kind}" for kind in kinds)
+        raise InputError(f"{out}: expected a file that ends in {accepted}")
+    if suffix != kind and suffix in kinds:
+        raise InputError(f"--format {given}: {out}: expected a file that ends in .{given}")
+    path = out if suffix == kind else out.with_name(f"{out.name}.{kind}")
+    check_writable(path)
+    return path, kind
+
+
+def check_writable(out: Path) -> None:
+    """Checks, before the computation, that a file can be written.
+
+    Raises:
+      InputError: it is a folder, or its own folder is missing or cannot be written.
+    """
+    if out.is_dir():
+        raise InputError(f"{out}: a folder: expected a file to write")
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: no folder {out.parent}: expected one that can be written")
+    try:
+        with open(out, "ab") if out.exists() else tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,129 @@
+"""The commands that move through latent space. TensorFlow is imported inside them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from tfp_vae.cli import arguments as cli
+from tfp_vae.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FILM = ("png", "gif", "npz")
+FilmOut = Annotated[Path, Parameter(help="File to write: .png, .gif or .npz.")]
+FilmFormat = Annotated[
+    Literal["png", "gif", "npz"] | None,
+    Parameter(name="--format", help="By default what OUT ends in."),
+]
+
+
+def interpolate(
+    run: cli.Run,
+    a: cli.OneImage,
+    b: cli.OneImage,
+    out: FilmOut,
+    /,
+    *,
+    steps: Annotated[cli.Steps, Parameter(help="Number of images, both ends included.")] = 9,
+    spherical: Annotated[
+        bool, Parameter(help="Follow the arc between the latents, not the straight line.")
+    ] = False,
+    kind: FilmFormat = None,
+    resize: cli.Resize = False,
+) -> None:
+    """Decode latents between those of two images; the ends are their reconstructions."""
+    path, suffix = cli.output(out, FILM, kind)
+    import tfp_vae
+    from tfp_vae.images import sources
+
+    model = tfp_vae.load(run)
+    start, stop = (sources.read_one(end, model.image_shape, resize=resize) for end in (a, b))
+    film = model.interpolate(start, stop, steps=steps, spherical=spherical)
+    _write(path, suffix, film[None])
+
+
+def traverse(
+    run: cli.Run,
+    image: cli.OneImage,
+    out: FilmOut,
+    /,
+    *,
+    dimension: Annotated[
+        cli.Integers,
+        Parameter(help="Which latents, from 0; by default all.", show_default=False),
+    ] = (),
+    range_: Annotated[
+        cli.Range,
+        Parameter(name="--range", help="First and last value that the latent is set to."),
+    ] = (-3.0, 3.0),
+    steps: Annotated[cli.Steps, Parameter(help="Number of values of each latent.")] = 9,
+    kind: FilmFormat = None,
+    resize: cli.Resize = False,
+) -> None:
+    """Decode an image's latents while one of them moves: a row for each of the latents."""
+    path, suffix = cli.output(out, FILM, kind)
+    import numpy as np
+
+    import tfp_vae
+    from tfp_vae.images import sources
+
+    model = tfp_vae.load(run)
+    outside = [index for index in dimension if not 0 <= index < model.latent_size]
+    if outside:
+        raise InputError(f"--dimension {outside[0]}: expected 0 to {model.latent_size - 1}")
+    pixels = sources.read_one(image, model.image_shape, resize=resize)
+    values = np.linspace(*range_, steps).tolist()
+    rows = [
+        model.traverse(pixels, index, values) for index in dimension or range(model.latent_size)
+    ]
+    _write(path, suffix, np.stack(rows))
+
+
+def arithmetic(
+    run: cli.Run,
+    image: cli.OneImage,
+    out: FilmOut,
+    /,
+    *,
+    with_: Annotated[
+        cli.ImageFlags,
+        Parameter(name="--with", help="Images that have something; may be given repeatedly."),
+    ],
+    without: Annotated[
+        cli.ImageFlags,
+        Parameter(help="Images that do not have it; may be given repeatedly."),
+    ],
+    strength: Annotated[
+        cli.Numbers,
+        Parameter(help="Multiples of the difference, an image each; 0: reconstruction."),
+    ] = (-1.0, 0.0, 1.0, 2.0),
+    kind: FilmFormat = None,
+    resize: cli.Resize = False,
+) -> None:
+    """Decode an image's latents plus strength x (mean latents WITH - mean latents WITHOUT)."""
+    path, suffix = cli.output(out, FILM, kind)
+    if not strength:
+        raise InputError("--strength: expected at least one number")
+    import tfp_vae
+    from tfp_vae.images import sources
+
+    model = tfp_vae.load(run)
+    pixels = sources.read_one(image, model.image_shape, resize=resize)
+    present, absent = (
+        sources.read(given, model.image_shape, resize=resize).pixels for given in (with_, without)
+    )
+    direction = model.latent_direction(present, absent)
+    _write(path, suffix, model.apply_direction(pixels, direction, strength)[None])
+
+
+def _write(path: Path, kind: str, film: "np.ndarray") -> None:
+    """Writes images [M, T, H, W, C], M rows that change along T."""
+    from tfp_vae.cli import outputs
+
+    if kind == "npz":
+        outputs.write_arrays(path, image=film)
+    else:
+        outputs.write_film(path, kind, film)
+    print(f"{film.shape[0]} x {film.shape[1]} images: {path}")

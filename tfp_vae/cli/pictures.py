@@ -1,0 +1,74 @@
+"""The commands that make a grid of images. TensorFlow is imported inside them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from tfp_vae.cli import arguments as cli
+from tfp_vae.errors import InputError
+
+GridOut = Annotated[Path, Parameter(help="File to write: .png or .npz.")]
+
+
+def sample(
+    run: cli.Run,
+    out: GridOut,
+    /,
+    *,
+    n: Annotated[cli.Count, Parameter(help="Number of images.")] = 64,
+    seed: Annotated[cli.Seed, Parameter(help="Seed of the latents.")] = 0,
+    sampler: Annotated[
+        Literal["prior", "gaussian_mixture"], Parameter(help="Where the latents come from.")
+    ] = "prior",
+    mixture: Annotated[
+        Path | None,
+        Parameter(help="For gaussian_mixture: the file that the command mixture wrote."),
+    ] = None,
+) -> None:
+    """Decode random latents into a picture, or into the arrays image and latent."""
+    out, kind = cli.output(out, ("png", "npz"))
+    if (sampler == "gaussian_mixture") != (mixture is not None):
+        raise InputError(
+            f"--sampler {sampler} --mixture {mixture}: expected gaussian_mixture "
+            "with a file, or prior without"
+        )
+    import tfp_vae
+    from tfp_vae.cli import outputs
+
+    model = tfp_vae.load(run)
+    if mixture is None:
+        drawn = model.prior_sample(n, seed=seed)
+        images, latents = drawn.image, drawn.latent
+    else:
+        from tfp_vae.latent_space import mixture as mixtures
+
+        fitted = mixtures.load(mixture, fingerprint=model.fingerprint)
+        latents = mixtures.sample(fitted, n, seed=seed)
+        images = model.decode(latents)
+    if kind == "npz":
+        outputs.write_arrays(out, image=images, latent=latents)
+    else:
+        outputs.write_grid(out, images)
+    print(f"{n} images: {out}")
+
+
+def reconstruct(
+    run: cli.Run, images: cli.Images, out: GridOut, /, *, resize: cli.Resize = False
+) -> None:
+    """Draw images with their reconstructions below, or write the arrays image, reconstruction."""
+    out, kind = cli.output(out, ("png", "npz"))
+    import tfp_vae
+    from tfp_vae.cli import outputs
+    from tfp_vae.images import sources
+    from tfp_vae.inference.batches import floats
+
+    model = tfp_vae.load(run)
+    pixels, names = sources.read(images, model.image_shape, resize=resize)
+    reconstructions = model.reconstruct(pixels)
+    originals = floats(pixels[:]).numpy()
+    if kind == "npz":
+        outputs.write_arrays(out, name=names, image=originals, reconstruction=reconstructions)
+    else:
+        outputs.write_pairs(out, originals, reconstructions)
+    print(f"{len(names)} images: {out}")

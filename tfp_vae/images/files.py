@@ -1,0 +1,104 @@
+"""Reading PNG and JPEG files, which may be damaged or malicious. Imports no TensorFlow."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from tfp_vae.errors import ImageError
+
+# The first bytes of every PNG and of every JPEG file.
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+SUFFIXES = (".png", ".jpg", ".jpeg")
+MAX_FILE_PIXELS = 50_000_000  # height times width; larger images may be decompression bombs
+ORIENTATION_TAG = 0x0112  # EXIF
+ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+_OPENERS = {PNG: PngImageFile, JPEG: JpegImageFile}
+
+
+def find_files(folder: str | Path) -> list[Path]:
+    """Every PNG and JPEG file in `folder` and its sub-folders, sorted by path.
+
+    Raises:
+      ImageError: there is none.
+    """
+    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = [path for path in found if path.is_file()]
+    if not found:
+        raise ImageError(f"{folder}: no {', '.join(SUFFIXES)} file in it")
+    return found
+
+
+def file_shape(path: str | Path) -> tuple[int, int, int]:
+    """(H, W, C) of an image file, from its header alone.
+
+    Raises:
+      ImageError: the header is damaged, not of a PNG or JPEG, or claims more than
+        `MAX_FILE_PIXELS`.
+    """
+    with _open(path) as image:
+        height, width = image.height, image.width
+        if image.format == "JPEG" and _orientation(image, path) in ROTATED:
+            height, width = width, height
+        grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
+        return height, width, 1 if grey else 3
+
+
+def read_file(path: str | Path, channels: int) -> np.ndarray:
+    """An image file, turned upright as its EXIF says; transparency is dropped.
+
+    Args:
+      path: the file.
+      channels: 1 or 3; the image is converted to grey or colour.
+
+    Returns:
+      uint8 [H, W, channels].
+
+    Raises:
+      ImageError: the file is damaged, not a PNG or JPEG, or has more than `MAX_FILE_PIXELS`.
+    """
+    with _open(path) as image:
+        try:
+            upright: Image.Image = image
+            if image.format == "JPEG":
+                upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I"):  # 16 bits per pixel
+                scaled = (np.asarray(upright) // 256).clip(0, 255).astype(np.uint8)
+                upright = Image.fromarray(scaled)
+            pixels = np.asarray(upright.convert("L" if channels == 1 else "RGB"))
+        except Exception as error:  # Pillow raises many types on damaged bytes
+            raise ImageError(f"{path}: damaged ({error})") from error
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _open(path: str | Path) -> Image.Image:
+    """Opens an image file and reads its header. Its pixels are not decoded yet.
+
+    The plugin is called directly: `Image.open` prints a warning above 89 million pixels, and opens
+    a JPEG of several frames in a format (MPO) whose orientation Pillow does not apply.
+    """
+    try:
+        if not Path(path).is_file():  # opening a named pipe would block
+            raise OSError("it is no file")
+        with open(path, "rb") as file:
+            start = file.read(8)
+        opener = next((known for magic, known in _OPENERS.items() if start.startswith(magic)), None)
+        if opener is None:
+            raise OSError("another format")
+        image = opener(path)
+    except Exception as error:  # Pillow raises many types on damaged bytes
+        raise ImageError(f"{path}: not a PNG or JPEG image that can be read ({error})") from error
+    if image.width * image.height > MAX_FILE_PIXELS:
+        image.close()
+        raise ImageError(f"{path}: {image.width} x {image.height} pixels: more than 50 million")
+    return image
+
+
+def _orientation(image: Image.Image, path: str | Path) -> int | None:
+    """The EXIF orientation, 1..8, or None where the file has none."""
+    try:
+        return image.getexif().get(ORIENTATION_TAG)
+    except Exception as error:  # Pillow raises many types on damaged bytes
+        raise ImageError(f"{path}: damaged EXIF ({error})") from error

@@ -1,0 +1,84 @@
+"""The functions of a model's contract, applied to arrays of any length, a batch at a time."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_vae.errors import InputError
+from tfp_vae.inference import batches
+from tfp_vae.inference.batches import Arrays
+from tfp_vae.saved_model.contract import Description
+
+
+class Functions:
+    """The functions of `tfp_vae.saved_model.contract`, and which family of model they belong to.
+
+    Args:
+      signatures: the functions by name, with concrete shapes.
+      description: of the model.
+      path: the folder of the SavedModel; None for a model in memory.
+      owner: what keeps the variables of the functions alive.
+    """
+
+    def __init__(
+        self,
+        signatures: Mapping[str, Any],
+        description: Description,
+        *,
+        path: Path | None = None,
+        owner: Any = None,
+    ) -> None:
+        self.signatures = signatures
+        self.description = description
+        self.path = path
+        self._owner = owner
+        self.image_shape = tuple(signatures["decode"].structured_outputs["mean"].shape[1:])
+        (self.latent_size,) = description.latent_shape
+
+    @property
+    def no_density(self) -> str | None:
+        """Why log q(z|x) and log p(z) are not known; None where they are."""
+        if not self.description.has_density:
+            return f"the posterior is {self.description.posterior}: it has no density"
+        if "log_prior" in self.signatures:
+            return None
+        return "version 0.1.0 exported it with a prior other than N(0, I): export it again"
+
+    def require_density(self, purpose: str) -> None:
+        """Raises an InputError that names `purpose` and `no_density`, if there is none."""
+        if self.no_density:
+            raise InputError(f"{purpose}: {self.no_density}")
+
+    def _of_latents(
+        self, name: str, latents: Arrays, *, output: str, seed: int | None = None
+    ) -> np.ndarray:
+        latents = batches.checked_latents(latents, self.latent_size)
+        seed = None if seed is None else batches.checked_seed(seed)
+
+        def inputs(rows: slice, number: int) -> batches.Inputs:
+            latent = {"latent": tf.cast(latents[rows], tf.float32)}
+            return latent if seed is None else {**latent, "seed": tf.constant([seed, number])}
+
+        return self._batched(name, latents.shape[0], inputs, outputs=[output])[output]
+
+    def _of_images(
+        self, name: str, images: Arrays, *, outputs: Sequence[str], seed: int | None = None
+    ) -> dict[str, Any]:
+        images = batches.checked_images(images, self.image_shape)
+        seed = None if seed is None else batches.checked_seed(seed)
+
+        def inputs(rows: slice, number: int) -> batches.Inputs:
+            image = {"image": batches.floats(images[rows])}
+            return image if seed is None else {**image, "seed": tf.constant([seed, number])}
+
+        return self._batched(name, images.shape[0], inputs, outputs=outputs)
+
+    def _batched(
+        self, name: str, count: int, inputs: batches.InputsOf, *, outputs: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        if name not in self.signatures:
+            raise InputError(f"{name}: not in a SavedModel of version 0.1.0: export it again")
+        return batches.batched(self.signatures[name], count, inputs, outputs, name)

@@ -1,0 +1,28 @@
+"""What the methods of an `InferenceModel` return."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Posterior(NamedTuple):
+    """q(z|x) of N images."""
+
+    mean: np.ndarray  # [N, D]
+    stddev: np.ndarray  # [N, D]
+    # Of a Normal: lower triangular [N, D, D], covariance = scale_tril @ its transpose.
+    scale_tril: np.ndarray | None
+
+
+class PriorSample(NamedTuple):
+    """N draws from the prior and what they decode to."""
+
+    image: np.ndarray  # [N, H, W, C]
+    latent: np.ndarray  # [N, D]
+
+
+class PosteriorSample(NamedTuple):
+    """One draw from q(z|x) for each of N images."""
+
+    latent: np.ndarray  # [N, D]
+    log_posterior: np.ndarray  # [N], log q(z|x) at that draw, nats

@@ -1,0 +1,1 @@
+"""The latent space in NumPy: paths between latents, search by encoding, and fitted mixtures."""

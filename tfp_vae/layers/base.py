@@ -1,0 +1,162 @@
+"""What every distribution layer here adds to `tfp.layers.DistributionLambda`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tensorflow_probability import distributions as tfd
+from tensorflow_probability import layers as tfpl
+
+# Largest magnitude of a distribution parameter. Its square, summed over any event, is finite in
+# float32, so that no finite (or infinite) input turns a KL or a log-likelihood into NaN.
+PARAMETER_BOUND = 1e6
+
+_CONVERT_TO_TENSOR_FNS = {
+    "sample": tfd.Distribution.sample,
+    "mean": tfd.Distribution.mean,
+    "mode": tfd.Distribution.mode,
+    "stddev": tfd.Distribution.stddev,
+    "variance": tfd.Distribution.variance,
+    "logits": tfd.Bernoulli.logits,
+    "probs": tfd.Bernoulli.probs,
+}
+
+
+def bound(params: tf.Tensor) -> tf.Tensor:
+    """Clips raw parameters to +-`PARAMETER_BOUND`; shape and dtype stay."""
+    return tf.clip_by_value(params, -PARAMETER_BOUND, PARAMETER_BOUND)
+
+
+class DistributionLayer(tfpl.DistributionLambda):
+    """A `DistributionLambda` that saves by its config and draws from a generator of its own.
+
+    Subclasses define `make_distribution(params)` and list their own constructor arguments in
+    `get_config`. Three things differ from `tfp.layers`:
+
+    * the config holds plain values, never a pickled function, so that .keras and SavedModel load in
+      safe mode (tensorflow/probability #325, #742, #1350, #1604);
+    * a random draw is a function of the seed, the replica and the number of draws so far. That
+      number is a variable and so in every checkpoint: a run that is resumed with the same seed
+      continues the same sequence of draws;
+    * parameters and densities stay float32 under mixed precision.
+
+    Attributes:
+      discrete: whether `log_prob` is the log of a probability; otherwise it is that of a density.
+      has_density: False for a distribution with all mass on one point, which has no KL.
+
+    Args:
+      convert_to_tensor_fn: how the distribution becomes a tensor: "sample", "mean", "mode",
+        "stddev", "variance", "logits", "probs", or a callable (saved if registered with Keras).
+      seed: integer; None draws it from NumPy's global state, which
+        `tf_keras.utils.set_random_seed` sets.
+    """
+
+    discrete = False
+    has_density = True
+
+    def __init__(
+        self,
+        convert_to_tensor_fn: str | dict[str, Any] | Callable[..., tf.Tensor] = "sample",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs["dtype"] = "float32"
+        if isinstance(convert_to_tensor_fn, dict):
+            convert_to_tensor_fn = tf_keras.saving.deserialize_keras_object(convert_to_tensor_fn)
+        names = {fn: name for name, fn in _CONVERT_TO_TENSOR_FNS.items()}
+        name: Any = names.get(convert_to_tensor_fn, convert_to_tensor_fn)
+        if isinstance(name, str) and name not in _CONVERT_TO_TENSOR_FNS:
+            accepted = ", ".join(_CONVERT_TO_TENSOR_FNS)
+            raise ValueError(f"convert_to_tensor_fn {name!r}: expected a callable or {accepted}")
+        convert = _CONVERT_TO_TENSOR_FNS.get(name, name)
+        if name == "sample":
+
+            def convert(distribution: tfd.Distribution) -> tf.Tensor:
+                return self.draw(distribution)
+
+        tfpl.DistributionLambda.__init__(self, self.make_distribution, convert, **kwargs)
+        self.seed = seed
+        self._convert_to_tensor_name = name
+        if name == "sample":
+            self._first_seed = np.random.randint(2**31) if seed is None else seed
+            # Per-replica counter: replicas draw equally often, so no synchronisation is needed.
+            self._draws = tf.Variable(
+                0,
+                dtype=tf.int64,
+                trainable=False,
+                name="draws",
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
+
+    def _next_seed(self) -> tf.Tensor:
+        """The seed of one more draw, int64 [2]."""
+        context = tf.distribute.get_replica_context()
+        replica = 0 if context is None else context.replica_id_in_sync_group
+        first = tf.cast(replica, tf.int64) * 2**32 + self._first_seed
+        return tf.stack([first, self._draws.assign_add(1)])
+
+    def draw(self, distribution: tfd.Distribution) -> tf.Tensor:
+        """One more draw from `distribution`, from the layer's own generator."""
+        return self.sample(distribution, self._next_seed())
+
+    def sample(self, distribution: tfd.Distribution, seed: tf.Tensor) -> tf.Tensor:
+        """A draw from `distribution` that is a function of `seed`, int32 or int64 [2]."""
+        return distribution.sample(seed=_tfp_seed(seed))
+
+    def sample_and_log_prob(
+        self, distribution: tfd.Distribution, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`sample`, and the log-probability of that draw, nats.
+
+        Raises:
+          ValueError: a distribution without a density.
+        """
+        if not self.has_density:
+            raise ValueError(f"{type(self).__name__} has no density: expected another posterior")
+        return distribution.experimental_sample_and_log_prob(seed=_tfp_seed(seed))
+
+    def make_distribution(self, params: tf.Tensor) -> tfd.Distribution:
+        """The distribution that `params` [..., params_size] stand for."""
+        return self.new(params)
+
+    def get_config(self) -> dict[str, Any]:
+        config = tf_keras.layers.Layer.get_config(self)  # not Lambda's, which pickles
+        name = self._convert_to_tensor_name
+        config["convert_to_tensor_fn"] = (
+            name if isinstance(name, str) else tf_keras.saving.serialize_keras_object(name)
+        )
+        config["seed"] = self.seed
+        config["activity_regularizer"] = tf_keras.regularizers.serialize(self.activity_regularizer)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "DistributionLayer":
+        return cls(**config)
+
+
+def _tfp_seed(seed: tf.Tensor) -> tf.Tensor:
+    """An int32 [2] seed, which is all that TFP takes, from an int32 or int64 one."""
+    return tf.random.stateless_uniform([2], seed, None, None, tf.int32)
+
+
+def distribution_fn(model: tf_keras.Model) -> Callable[[tf.Tensor], tfd.Distribution]:
+    """`model`, which ends in a `DistributionLayer`, as a function to its distribution.
+
+    Calling the model itself also turns the distribution into a tensor, which may be a random draw;
+    this does not.
+
+    Raises:
+      ValueError: the model ends in another layer.
+    """
+    layer = model.layers[-1]
+    if not isinstance(layer, DistributionLayer):
+        raise ValueError(f"{model.name} ends in {type(layer).__name__}: expected a tfp_vae layer")
+    params_of = tf_keras.Model(model.inputs, layer.input)
+
+    def distribution(inputs: tf.Tensor) -> tfd.Distribution:
+        return layer.make_distribution(tf.cast(params_of(inputs, training=False), tf.float32))
+
+    return distribution

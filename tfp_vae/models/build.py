@@ -1,0 +1,115 @@
+"""A `VAE` from parts chosen by name."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tf_keras
+from tensorflow_probability import distributions as tfd
+
+from tfp_vae.divergences import KL_FORMS
+from tfp_vae.errors import InputError
+from tfp_vae.layers.kl import KLDivergenceRegularizer
+from tfp_vae.models import PARTS
+from tfp_vae.models.vae import VAE
+from tfp_vae.priors.base import Prior
+from tfp_vae.priors.fixed import as_prior
+
+
+def build_vae(
+    image_shape: Sequence[int],
+    latent_size: int = 16,
+    *,
+    network: str = PARTS["network"].default,
+    posterior: str = PARTS["posterior"].default,
+    prior: str | Prior | tfd.Distribution = PARTS["prior"].default,
+    likelihood: str = PARTS["likelihood"].default,
+    kl: str = "auto",
+    beta: float = 1.0,
+    mean_image: np.ndarray | None = None,
+    seed: int | None = None,
+    **options: Any,
+) -> VAE:
+    """A `VAE` from parts chosen by name.
+
+    Args:
+      image_shape: (H, W, C).
+      latent_size: D, the number of latents.
+      network: a name in `tfp_vae.networks.NETWORKS`.
+      posterior: a name in `tfp_vae.layers.POSTERIORS`.
+      prior: a name in `tfp_vae.priors.PRIORS`, or a prior as `VAE` takes it.
+      likelihood: a name in `tfp_vae.layers.LIKELIHOODS`.
+      kl: "exact", "monte_carlo", or "auto": the closed form where TFP has one.
+      beta: weight of the KL in the loss (Higgins et al., 2017); 1 is the ELBO.
+      mean_image: [H, W, C] in [0, 1], the mean of the training images, which the decoder outputs
+        before training; None is grey, from which Adam takes thousands of steps to a background.
+      seed: of the posterior's draws; weights follow `tf_keras.utils.set_random_seed`.
+      **options: of the parts, as their registries declare them with types and defaults:
+        `hidden_units`, `activation`, `likelihood_scale`. They are also flags of `training.fit`.
+
+    Raises:
+      InputError: (a ValueError) an unknown name, an option that no chosen part has, a value that is
+        not accepted, or an `image_shape` or `mean_image` of another shape.
+    """
+    image_shape = tuple(int(size) for size in image_shape)
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise InputError(f"image_shape {image_shape}: expected (height, width, channels)")
+    if mean_image is not None and np.shape(mean_image) != image_shape:
+        raise InputError(f"mean_image {np.shape(mean_image)}: expected the shape {image_shape}")
+    if latent_size < 1:
+        raise InputError(f"latent_size {latent_size}: expected an integer >= 1")
+    if not 0 <= beta < float("inf"):
+        raise InputError(f"beta {beta}: expected a number >= 0")
+    if kl not in KL_FORMS:
+        raise InputError(f"kl {kl!r}: expected one of {', '.join(KL_FORMS)}")
+    prior_name = prior if isinstance(prior, str) else PARTS["prior"].default
+    chosen = {
+        "network": network,
+        "posterior": posterior,
+        "prior": prior_name,
+        "likelihood": likelihood,
+    }
+    arguments = _arguments(chosen, options)
+
+    def make(kind: str, *positional: Any, **named: Any) -> Any:
+        return PARTS[kind][chosen[kind]].load()(*positional, **named, **arguments[kind])
+
+    trunk = make("network")
+    posterior_layer = make("posterior", latent_size, seed=seed)
+    prior_layer = as_prior(make("prior", latent_size) if isinstance(prior, str) else prior)
+    likelihood_layer = make("likelihood", image_shape, convert_to_tensor_fn="mean")
+
+    images = tf_keras.Input(image_shape)
+    size = int(posterior_layer.params_size(latent_size))
+    params = tf_keras.layers.Dense(size, kernel_initializer=_small())(trunk.encode(images))
+    encoder = tf_keras.Model(images, posterior_layer(params), name="encoder")
+    if posterior_layer.has_density:
+        exact = {"exact": True, "monte_carlo": False, "auto": None}[kl]
+        posterior_layer.activity_regularizer = KLDivergenceRegularizer(
+            prior_layer, use_exact_kl=exact, weight=beta
+        )
+
+    latents = tf_keras.Input((latent_size,))
+    mean = np.full(image_shape, 0.5) if mean_image is None else np.asarray(mean_image)
+    params = trunk.decode(latents, likelihood_layer.start(mean))
+    decoder = tf_keras.Model(latents, likelihood_layer(params), name="decoder")
+    return VAE(encoder=encoder, decoder=decoder, prior=prior_layer)
+
+
+def _arguments(chosen: dict[str, str], options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The constructor arguments of each chosen part, by kind."""
+    known = {key for registry in PARTS.values() for key in registry.options}
+    unknown = [key for key in options if key not in known]
+    if unknown:
+        raise InputError(f"{unknown[0]}: expected an option of a part: {', '.join(sorted(known))}")
+    return {
+        kind: registry.arguments(
+            chosen[kind], {key: options[key] for key in registry.options if key in options}
+        )
+        for kind, registry in PARTS.items()
+    }
+
+
+def _small() -> tf_keras.initializers.Initializer:
+    """Small initial weights: q(z|x) hardly depends on x; else the first KL is hundreds of nats."""
+    return tf_keras.initializers.VarianceScaling(0.1)

@@ -1,0 +1,249 @@
+"""The model: a posterior, a prior and a likelihood under one objective, trained by `fit`."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tensorflow_probability import distributions as tfd
+from tensorflow_probability import layers as tfpl
+
+from tfp_vae import divergences, objectives
+from tfp_vae.errors import InputError
+from tfp_vae.layers.base import DistributionLayer, distribution_fn
+from tfp_vae.layers.kl import KLDivergenceRegularizer, deserialize_prior, regularizer_of
+from tfp_vae.priors.base import Prior
+from tfp_vae.priors.fixed import as_prior, is_same_prior
+from tfp_vae.priors.standard_normal import StandardNormal
+
+
+@tf_keras.saving.register_keras_serializable("tfp_vae")
+def negative_log_likelihood(images: tf.Tensor, likelihood: tfd.Distribution) -> tf.Tensor:
+    """-log p(x|z) of each image in nats, all constants kept: [B]."""
+    return -likelihood.log_prob(images)
+
+
+@tf_keras.saving.register_keras_serializable("tfp_vae")
+class VAE(tf_keras.Model):
+    """A variational autoencoder (Kingma and Welling, 2014) of two models and a prior.
+
+    The loss is the mean over the batch of `-log p(x|z) + beta * KL(q(z|x) || p(z))`, each summed
+    over its dimensions, in nats per image, with z one draw from q(z|x). Training and validation log
+    it as `loss`, and `elbo`, `reconstruction_nll` and `kl`, which never carry beta, beside it.
+
+    The KL is an activity regularizer of the encoder's last layer. An encoder without one is changed
+    here: its last layer is given `KLDivergenceRegularizer(prior, use_exact_kl=None)`, so that
+    `encoder.losses` holds the KL from then on. An encoder that has one is left as it was.
+
+    Args:
+      encoder: images [B, H, W, C] to a posterior over [B, D]: a tf_keras model that ends in one of
+        the layers of `tfp_vae.layers.posteriors`, or in a `DistributionLayer` of your own.
+      decoder: latents [B, D] to a likelihood over [B, H, W, C], a tf_keras model.
+      prior: p(z) over [D], a `tfp_vae.Prior` or a `tfd.Distribution` with fixed parameters; None is
+        that of the encoder's regularizer, or N(0, I).
+
+    Attributes:
+      prior_layer: the `tfp_vae.Prior`.
+      kl_form: "exact", "monte_carlo", or "none" for a posterior without a density.
+      posterior_is_normal: whether q(z|x) is a Normal.
+      kl_weight: beta, a variable; None without a KL.
+
+    Raises:
+      InputError: (a ValueError) a model without an input shape, an encoder that does not end in a
+        distribution layer, or whose KL regularizer counts twice (the stock one), is one of several,
+        or holds another prior than `prior`; a prior over another number of latents; or a
+        regularizer with `use_exact_kl=True` where TFP has no closed form.
+    """
+
+    kl_form: divergences.KLForm
+
+    def __init__(
+        self,
+        encoder: tf_keras.Model,
+        decoder: tf_keras.Model,
+        prior: Prior | tfd.Distribution | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dtype="float32", **kwargs)
+        if not (encoder.inputs and decoder.inputs):
+            raise InputError("encoder and decoder: expected models whose input shapes are known")
+        posterior_layer = encoder.layers[-1]
+        if not isinstance(posterior_layer, tfpl.DistributionLambda):
+            raise InputError(
+                f"encoder ends in {type(posterior_layer).__name__}: expected a layer that makes a "
+                "distribution, such as tfp_vae.MultivariateNormalTriL"
+            )
+        self.encoder = encoder
+        self.decoder = decoder
+        # `distribution_fn` does not sample: a sample would advance the generator of training.
+        own = isinstance(posterior_layer, DistributionLayer)
+        self._posterior_of = distribution_fn(encoder) if own else encoder
+        self._regularizer = regularizer_of(encoder)
+        has_density = getattr(posterior_layer, "has_density", True)
+        if self._regularizer is not None:
+            if not has_density:
+                name = type(posterior_layer).__name__
+                raise InputError(f"encoder: {name} has no density: expected no KL regularizer")
+            self.prior_layer = self._regularizer.prior
+            if prior is not None and not is_same_prior(prior, self.prior_layer):
+                raise InputError("encoder has a KL against another prior: give the prior once")
+        else:
+            latent_size = decoder.input_shape[-1]
+            self.prior_layer = as_prior(StandardNormal(latent_size) if prior is None else prior)
+            if has_density:
+                self._regularizer = KLDivergenceRegularizer(self.prior_layer, use_exact_kl=None)
+                posterior_layer.activity_regularizer = self._regularizer
+        if self.prior_layer.latent_size != decoder.input_shape[-1]:
+            raise InputError(
+                f"prior over {self.prior_layer.latent_size} latents: "
+                f"expected {decoder.input_shape[-1]}, as the decoder takes"
+            )
+        self.kl_weight = None if self._regularizer is None else self._regularizer.weight
+        self._inspect_posterior()
+        self.loss_tracker = tf_keras.metrics.Mean(name="loss")
+        self.elbo_tracker = tf_keras.metrics.Mean(name="elbo")
+        self.reconstruction_nll_tracker = tf_keras.metrics.Mean(name="reconstruction_nll")
+        self.kl_tracker = tf_keras.metrics.Mean(name="kl")
+        self(encoder.inputs[0])  # the shapes that saving needs
+
+    def _inspect_posterior(self) -> None:
+        """Sets `posterior_is_normal` and `kl_form` by tracing the encoder; computes nothing.
+
+        Raises:
+          InputError: q(z|x) is not one vector for each image, of as many latents as p(x|z) takes.
+        """
+        latent_size, regularizer = self.decoder.input_shape[-1], self._regularizer
+
+        @tf.function(autograph=False)
+        def trace(images: tf.Tensor) -> None:
+            posterior = self._posterior_of(images)
+            event, batch = posterior.event_shape, posterior.batch_shape
+            if event != [latent_size] or batch.rank != 1:
+                shapes = f"event shape {event}, batch shape {batch}"
+                expected = f"the event [{latent_size}], as the decoder takes, and the batch [B]"
+                raise InputError(f"posterior {posterior.name}: {shapes}: expected {expected}")
+            self.posterior_is_normal = divergences.as_multivariate_normal(posterior) is not None
+            if regularizer is not None:
+                given = posterior, self.prior, lambda: tf.zeros([1, latent_size]), regularizer.form
+                self.kl_form = divergences.kl_divergence(*given)[1]
+
+        self.kl_form = "none"
+        trace.get_concrete_function(tf.TensorSpec(self.encoder.input_shape, tf.float32))
+
+    @property
+    def prior(self) -> tfd.Distribution:
+        """p(z) over [D] now."""
+        return self.prior_layer()
+
+    @property
+    def trainable_weights(self) -> list[tf.Variable]:
+        """Keras's list with the prior's weights moved to its end.
+
+        The optimizer's state is saved in this order, and the place that Keras gives the prior's
+        weights depends on how the encoder was made.
+        """
+        prior = {id(weight) for weight in self.prior_layer.weights}
+        return sorted(super().trainable_weights, key=lambda weight: id(weight) in prior)
+
+    @property
+    def metrics(self) -> list[tf_keras.metrics.Metric]:
+        """Keras's, with `loss_tracker` for Keras's own loss metric, which is in no checkpoint."""
+        return [self.loss_tracker, *(each for each in super().metrics if each.name != "loss")]
+
+    def call(self, images: tf.Tensor, training: bool | None = None) -> tfd.Distribution:
+        """p(x|z) with z one draw from q(z|x), a `tfd.Distribution` over [B, H, W, C]."""
+        return self.decoder(self.encoder(images, training=training), training=training)
+
+    def compile(
+        self, optimizer: Any = "rmsprop", loss: Any = negative_log_likelihood, **kwargs: Any
+    ) -> None:
+        """As `tf_keras.Model.compile`; `loss` is the reconstruction term, without the KL."""
+        saved = getattr(self, "optimizer", None)
+        super().compile(optimizer, loss=loss, **kwargs)
+        if kwargs.get("from_serialized") and self._build_optimizer() and saved is not None:
+            # tf_keras reads the optimizer's state from a SavedModel, and would drop it here.
+            for variable, value in zip(self.optimizer.variables, saved.variables, strict=True):
+                variable.assign(value)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**tf_keras.saving.deserialize_keras_object(config))
+        self._build_optimizer()  # so that its state can be loaded
+
+    def _build_optimizer(self) -> bool:
+        """Makes the optimizer's variables; False for a legacy one, which makes them in training."""
+        modern = isinstance(self.optimizer, tf_keras.optimizers.Optimizer)
+        if modern:
+            self.optimizer.build(self.trainable_variables)
+        return modern
+
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any
+    ) -> tf_keras.callbacks.History:
+        """As `tf_keras.Model.fit`, on images alone or pairs; validation too may be images alone."""
+        if isinstance(validation_data, np.ndarray | tf.Tensor):
+            validation_data = (validation_data,)
+        return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
+
+    def divergence(
+        self, posterior: tfd.Distribution, latents: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """KL(q(z|x) || p(z)) of each image as the loss counts it, without beta: [B], nats.
+
+        Args:
+          posterior: q(z|x), as `encoder` returns it.
+          latents: draws from it [B, D], where the KL is a Monte Carlo one; None is the layer's own.
+        """
+        if self._regularizer is None:
+            return tf.zeros(posterior.batch_shape_tensor())
+        return self._regularizer.divergence(posterior, latents)
+
+    def _forward(self, data: Any, training: bool) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """One pass over `data`; updates the metrics and returns the loss, a scalar."""
+        images, targets, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
+        targets = images if targets is None else targets
+        if not (images.dtype.is_floating and targets.dtype.is_floating):
+            raise ValueError(f"images of {images.dtype.name}: expected floats in [0, 1]")
+        posterior = self.encoder(images, training=training)
+        likelihood = self.decoder(posterior, training=training)
+        loss = self.compute_loss(images, targets, likelihood, sample_weight)
+        terms = objectives.elbo(likelihood.log_prob(targets), self.divergence(posterior))
+        # Keras scales a loss to be summed over the replicas; its mean counts a batch by its size.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self.loss_tracker.update_state(loss * replicas, sample_weight=tf.shape(images)[0])
+        self.elbo_tracker.update_state(terms.elbo)
+        self.reconstruction_nll_tracker.update_state(terms.reconstruction_nll)
+        self.kl_tracker.update_state(terms.kl)
+        return loss, self.compute_metrics(images, targets, likelihood, sample_weight)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            loss, logs = self._forward(data, training=True)
+        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+        return logs
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        _, logs = self._forward(data, training=False)
+        return logs
+
+    def predict_step(self, data: Any) -> tf.Tensor:
+        """The mean of p(x|z) at the mean of q(z|x), [B, H, W, C]: what `predict` returns."""
+        images, _, _ = tf_keras.utils.unpack_x_y_sample_weight(data)
+        return self.decoder(self._posterior_of(images).mean(), training=False).mean()
+
+    def get_config(self) -> dict[str, Any]:
+        prior = tf_keras.layers.serialize(self.prior_layer)
+        return {
+            "name": self.name,
+            "encoder": tf_keras.layers.serialize(self.encoder),
+            "decoder": tf_keras.layers.serialize(self.decoder),
+            "prior": prior if self._regularizer is None else None,  # else in the encoder's config
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "VAE":
+        encoder, decoder = (
+            tf_keras.layers.deserialize(config[part], custom_objects)
+            for part in ("encoder", "decoder")
+        )
+        prior = None if config["prior"] is None else deserialize_prior(config["prior"])
+        return cls(encoder=encoder, decoder=decoder, prior=prior, name=config["name"])

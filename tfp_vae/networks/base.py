@@ -1,0 +1,34 @@
+"""What a network is, and what every network shares."""
+
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+
+class Network(Protocol):
+    """Images to features, and latents to the parameters of a likelihood."""
+
+    def encode(self, images: tf.Tensor) -> tf.Tensor:
+        """Features [B, F] of images [B, H, W, C]."""
+
+    def decode(self, latents: tf.Tensor, start: np.ndarray) -> tf.Tensor:
+        """Parameters of p(x|z) at latents [B, D].
+
+        Args:
+          latents: [B, D].
+          start: the parameters [P, H, W, C] that every latent decodes to before training: the bias
+            of the last layer.
+
+        Returns:
+          [B, P * H * W * C], in the order that `tfp.layers` reads them: all of the first parameter,
+          then all of the second.
+        """
+
+
+def with_bias(layer: tf_keras.layers.Layer, x: tf.Tensor, bias: np.ndarray) -> tf.Tensor:
+    """`layer(x)`; then sets the bias. A constant initializer would write it into the config."""
+    y = layer(x)
+    layer.bias.assign(bias)
+    return y

@@ -1,0 +1,39 @@
+"""Fully connected layers on the pixels."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfp_vae.networks.activations import ACTIVATIONS
+from tfp_vae.networks.base import with_bias
+
+tfkl = tf_keras.layers
+
+
+class Dense:
+    """Fully connected layers, in the decoder those of the encoder in reverse.
+
+    Args:
+      activation: a name in `ACTIVATIONS`.
+      hidden_units: sizes of the encoder's hidden layers; () makes encoder and decoder linear.
+    """
+
+    def __init__(self, activation: str, hidden_units: tuple[int, ...]) -> None:
+        self.activation = activation
+        self.hidden_units = hidden_units
+
+    def _stack(self, x: tf.Tensor, units: Iterable[int]) -> tf.Tensor:
+        for size in units:
+            x = tfkl.Dense(size, **ACTIVATIONS[self.activation])(x)
+        return x
+
+    def encode(self, images: tf.Tensor) -> tf.Tensor:
+        """Features [B, F] of images [B, H, W, C]."""
+        return self._stack(tfkl.Flatten()(images), self.hidden_units)
+
+    def decode(self, latents: tf.Tensor, start: np.ndarray) -> tf.Tensor:
+        """Parameters of p(x|z) at latents [B, D], as `Network.decode`."""
+        x = self._stack(latents, reversed(self.hidden_units))
+        return with_bias(tfkl.Dense(start.size), x, bias=start.ravel())

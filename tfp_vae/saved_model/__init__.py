@@ -1,0 +1,1 @@
+"""The SavedModel: its contract, writing one, reading one."""

@@ -1,0 +1,141 @@
+"""The signatures of the contract as TensorFlow functions of a live `VAE`."""
+
+from typing import Any, get_args, get_type_hints
+
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+from tfp_vae import divergences, objectives
+from tfp_vae.errors import InputError
+from tfp_vae.layers.base import DistributionLayer, distribution_fn
+from tfp_vae.models import PARTS
+from tfp_vae.models.vae import VAE
+from tfp_vae.priors.base import Prior
+from tfp_vae.priors.fixed import FixedPrior
+from tfp_vae.priors.standard_normal import StandardNormal
+from tfp_vae.saved_model.contract import Description
+
+Functions = dict[str, tf.types.experimental.PolymorphicFunction]
+Tensors = dict[str, tf.Tensor]
+
+
+def signatures(vae: VAE) -> Functions:
+    """The functions of `contract`, by name; they follow the model's weights as these change.
+
+    Raises:
+      InputError: a model that ends in a layer of another package.
+    """
+    posterior_layer, likelihood_layer = _last_layers(vae)
+    posterior_of, likelihood_of = distribution_fn(vae.encoder), distribution_fn(vae.decoder)
+    image = tf.TensorSpec([None, *vae.encoder.input_shape[1:]], tf.float32, name="image")
+    latent = tf.TensorSpec([None, *vae.decoder.input_shape[1:]], tf.float32, name="latent")
+    n = tf.TensorSpec([], tf.int32, name="n")
+    seed = tf.TensorSpec([2], tf.int32, name="seed")
+
+    @tf.function(input_signature=[image])
+    def serving_default(image: tf.Tensor) -> Tensors:
+        return {"reconstruction": likelihood_of(posterior_of(image).mean()).mean()}
+
+    @tf.function(input_signature=[image])
+    def encode(image: tf.Tensor) -> Tensors:
+        posterior = posterior_of(image)
+        if isinstance(posterior, tfd.MultivariateNormalTriL):
+            scale_tril = posterior.scale.to_dense()
+            # TFP's own stddev would form the covariance, with an op that LiteRT has not.
+            stddev = tf.sqrt(tf.reduce_sum(scale_tril**2, axis=-1))
+            return {"mean": posterior.mean(), "stddev": stddev, "scale_tril": scale_tril}
+        moments = {"mean": posterior.mean(), "stddev": posterior.stddev()}
+        normal = divergences.as_multivariate_normal(posterior)
+        return moments if normal is None else {**moments, "scale_tril": normal.scale.to_dense()}
+
+    @tf.function(input_signature=[latent])
+    def decode(latent: tf.Tensor) -> Tensors:
+        return {"mean": likelihood_of(latent).mean()}
+
+    @tf.function(input_signature=[n, seed])
+    def sample(n: tf.Tensor, seed: tf.Tensor) -> Tensors:
+        latents = vae.prior.sample(n, seed=seed)
+        return {"image": likelihood_of(latents).mean(), "latent": latents}
+
+    @tf.function(input_signature=[image, latent])
+    def log_likelihood(image: tf.Tensor, latent: tf.Tensor) -> Tensors:
+        return {"log_likelihood": likelihood_of(latent).log_prob(image)}
+
+    @tf.function(input_signature=[image, seed])
+    def elbo(image: tf.Tensor, seed: tf.Tensor) -> Tensors:
+        posterior = posterior_of(image)
+        latents = posterior_layer.sample(posterior, seed)
+        kl = vae.divergence(posterior, latents)
+        return objectives.elbo(likelihood_of(latents).log_prob(image), kl)._asdict()
+
+    @tf.function(input_signature=[image, seed])
+    def sample_posterior(image: tf.Tensor, seed: tf.Tensor) -> Tensors:
+        latents, log_posterior = posterior_layer.sample_and_log_prob(posterior_of(image), seed)
+        return {"latent": latents, "log_posterior": log_posterior}
+
+    @tf.function(input_signature=[latent])
+    def log_prior(latent: tf.Tensor) -> Tensors:
+        return {"log_prior": vae.prior.log_prob(latent)}
+
+    @tf.function(input_signature=[latent, seed])
+    def sample_image(latent: tf.Tensor, seed: tf.Tensor) -> Tensors:
+        # Another seed than that of `sample`, whose noise this would otherwise repeat.
+        seed = tf.random.experimental.stateless_fold_in(seed, 1)
+        drawn = likelihood_layer.sample(likelihood_of(latent), seed)
+        return {"image": tf.cast(drawn, tf.float32)}
+
+    made = [serving_default, encode, decode, sample, log_likelihood, elbo, sample_image]
+    if posterior_layer.has_density:
+        made += [sample_posterior, log_prior]
+    return {function.__name__: function for function in made}
+
+
+def describe(vae: VAE) -> Description:
+    """The `Description` of a model.
+
+    Raises:
+      InputError: a model that ends in a layer of another package.
+    """
+    posterior_layer, likelihood_layer = _last_layers(vae)
+    (latent_size,) = vae.decoder.input_shape[1:]
+    return Description(
+        model="vae",
+        posterior=_name("posterior", posterior_layer),
+        prior=_name("prior", vae.prior_layer),
+        likelihood=_name("likelihood", likelihood_layer),
+        log_likelihood="probability" if likelihood_layer.discrete else "density",
+        kl=vae.kl_form,
+        has_density=posterior_layer.has_density,
+        posterior_is_normal=vae.posterior_is_normal,
+        prior_is_standard_normal=type(vae.prior_layer) is StandardNormal,
+        latent_shape=(latent_size,),
+        latent_levels=(0,) * latent_size,
+    )
+
+
+def _last_layers(vae: VAE) -> list[DistributionLayer]:
+    layers = [model.layers[-1] for model in (vae.encoder, vae.decoder)]
+    for model, layer in zip((vae.encoder, vae.decoder), layers, strict=True):
+        if not isinstance(layer, DistributionLayer):
+            raise InputError(
+                f"{model.name} ends in {type(layer).__name__}: expected a layer of tfp_vae, "
+                "or a subclass of tfp_vae.DistributionLayer"
+            )
+    return layers
+
+
+def _name(kind: str, layer: DistributionLayer | Prior) -> str:
+    """The name of a part in its registry; otherwise that of its class."""
+    if isinstance(layer, FixedPrior):
+        fixed = layer.distribution()
+        name = type(fixed).__name__
+        return f"{name}({type(fixed.distribution).__name__})" if name == "Independent" else name
+    for name, part in PARTS[kind].items():
+        if type(layer) in _classes(part.load()):
+            return name
+    return type(layer).__name__
+
+
+def _classes(part: Any) -> tuple[type, ...]:
+    """The classes that a part makes: itself, or those that its function says it returns."""
+    return (part,) if isinstance(part, type) else get_args(get_type_hints(part)["return"])

@@ -1,0 +1,61 @@
+"""Images of one size, in memory or streamed from disk."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_vae.errors import ImageError
+
+MIN_SIDE = 8  # pixels
+IN_MEMORY_BYTES = 2**30  # of decoded pixels; above it, TFDS and folders stream from disk
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images of one size, uint8 or float32: in memory, or as a stream from disk.
+
+    Args:
+      count: of images.
+      shape: (H, W, C) of an image.
+      pixels: [count, H, W, C], where the images are in memory.
+      stream: returns a `tf.data.Dataset` of [H, W, C], always in one order, where they are not.
+      labels: returns integers [count] in that order, where there are any.
+      source: what identifies the images of a stream without reading them, for example the names
+        and sizes of the files.
+    """
+
+    count: int
+    shape: tuple[int, int, int]
+    pixels: tf.Tensor | None = None
+    stream: Callable[[], tf.data.Dataset] | None = None
+    labels: Callable[[], np.ndarray] | None = None
+    source: str = ""
+
+    def dataset(self) -> tf.data.Dataset:
+        """A `tf.data.Dataset` of single images, always in one order."""
+        if self.pixels is not None:
+            return tf.data.Dataset.from_tensor_slices(self.pixels)
+        assert self.stream is not None
+        return self.stream()
+
+    def head(self, count: int) -> tf.Tensor:
+        """The first `count` images, or all if there are fewer: [n, H, W, C]."""
+        return next(iter(self.dataset().batch(count)))
+
+
+def require_size(shape: tuple[int, ...], name: str) -> None:
+    """Refuses images [H, W, ...] that are too small for the networks.
+
+    Raises:
+      ImageError: a side of fewer than 8 pixels.
+    """
+    if min(shape[:2]) < MIN_SIDE:
+        raise ImageError(f"{name}: images of {shape[0]}x{shape[1]} pixels: expected at least 8x8")
+
+
+def fits_in_memory(count: int, shape: tuple[int, ...]) -> bool:
+    """Whether `count` decoded images of `shape` are to be kept in memory."""
+    return count * math.prod(shape) <= IN_MEMORY_BYTES
