@@ -5,5 +5,7 @@ from tfp_vae.parts import Part, Registry
 PRIORS = Registry(
     "prior",
     "Family of p(z).",
-    {"standard_normal": Part("tfp_vae.priors.standard_normal:StandardNormal")},
+    {
+        "standard_normal": Part("tfp_vae.priors.standard_normal:StandardNormal"),
+    },
 )

@@ -77,13 +77,13 @@ def open_model(folder: Path) -> tuple[Any, Description]:
         raise RunError(
             f"{folder / DESCRIPTION}: damaged: expected the description that tfp_vae.export writes"
         ) from error
-    shape = loaded.signatures["decode"].structured_outputs.get("mean", tf.zeros([1])).shape
+    outputs = OUTPUTS_1 if description is None else description.outputs
+    _check(folder, loaded.signatures, outputs)
+    shape = loaded.signatures["decode"].structured_outputs["mean"].shape
     if None in shape[1:]:
         raise RunError(f"{folder}: images {shape}: expected a fixed height and width")
     if description is None:
-        _check(folder, loaded.signatures, OUTPUTS_1)
         description = contract_1.describe(loaded.signatures, read_json(folder, "config.json"))
-    _check(folder, loaded.signatures, description.outputs)
     return loaded, description
 
 
