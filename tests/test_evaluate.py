@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.commands import in_process as fit
+from helpers.commands import trained
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -28,7 +28,7 @@ def runs(tmp_path_factory):
         ["--batch-size", "500"],
         ["--dataset", f"{folder}/x.npz", "--batch-size", "16", "--posterior", "deterministic"],
     ):
-        assert fit(*small, *flags, "--output-dir", folder) == 0
+        assert trained(*small, *flags, "--output-dir", folder) == 0
     (folder / "x.npz").rename(folder / "gone.npz")
     shutil.copytree(folder / "digits" / "1", folder / "unfinished" / "1.incomplete")
     shutil.copytree(folder / "digits" / "1", folder / "plain")

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers.commands import command, in_process
+from helpers.commands import command, in_process, trained
 from PIL import Image
 
 from tfp_vae import callbacks
@@ -37,7 +37,7 @@ def test_a_full_disk(size, saved, tmp_path, clean_environment):
     assert not path.with_suffix("").exists()
     if saved:
         options = ("--output-dir", tmp_path, "--epochs", 2, *SMALL)
-        assert in_process(*options, "--resume") == 0
+        assert trained(*options, "--resume") == 0
         assert path.with_suffix("").is_dir()
 
 
@@ -101,7 +101,7 @@ def test_files_that_are_read_as_it_trains(damage, tmp_path, monkeypatch, capfd):
     assert not path.with_suffix("").exists()
     shutil.rmtree(folder)
     photos(folder)
-    assert in_process(*argv, "--epochs", 4, "--resume") == 0
+    assert trained(*argv, "--epochs", 4, "--resume") == 0
     rows = (path.with_suffix("") / "history.csv").read_text().splitlines()
     assert [row.partition(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3"]
 

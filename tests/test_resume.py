@@ -13,7 +13,7 @@ import filelock
 import h5py
 import numpy as np
 import pytest
-from helpers.commands import PATIENCE, in_process, wait_for, wait_until
+from helpers.commands import PATIENCE, in_process, trained, wait_for, wait_until
 
 from training.data import splits as data
 
@@ -50,7 +50,7 @@ def weights(path):
 @pytest.fixture(scope="module")
 def never_stopped(tmp_path_factory):
     output = tmp_path_factory.mktemp("whole")
-    assert in_process("--output-dir", output, *SMALL, "--epochs", EPOCHS) == 0
+    assert trained("--output-dir", output, *SMALL, "--epochs", EPOCHS) == 0
     return output / "digits" / "1"
 
 
@@ -69,7 +69,7 @@ def test_a_killed_run_ends_as_one_that_was_never_stopped(
     assert not unfinished.with_suffix("").exists(), f"seed {seed}: over before the signal"
 
     argv = ["--output-dir", tmp_path, *SMALL, "--epochs", EPOCHS, "--resume"]
-    assert in_process(*argv) == 0, (seed, reached)
+    assert trained(*argv) == 0, (seed, reached)
     finished = unfinished.with_suffix("")
     expected, found = (weights(path / "model.keras") for path in (never_stopped, finished))
     assert expected.keys() == found.keys() and any("optimizer" in name for name in expected)
@@ -201,7 +201,7 @@ def test_more_epochs_may_be_asked_for(tmp_path, capsys):
         assert in_process(*argv, 2) == 0
     assert in_process(*argv, 1, "--resume") == 2
     assert "--epochs 1" in capsys.readouterr().err
-    assert in_process(*argv, 4, "--resume") == 0
+    assert trained(*argv, 4, "--resume") == 0
     folder = tmp_path / "digits" / "1"
     rows = (folder / "history.csv").read_text().splitlines()
     assert [row.partition(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3"]
@@ -224,5 +224,5 @@ def test_the_lock_does_not_outlive_its_process(tmp_path):
     """A file that is there, locked by nobody: as of a machine that lost its power."""
     (tmp_path / "digits").mkdir()
     (tmp_path / "digits" / ".lock").touch()
-    assert in_process("--output-dir", tmp_path, *SMALL, "--epochs", 1) == 0
+    assert trained("--output-dir", tmp_path, *SMALL, "--epochs", 1) == 0
     assert os.listdir(tmp_path / "digits" / "1")
