@@ -101,7 +101,7 @@ def test_files_that_are_read_as_it_trains(damage, tmp_path, monkeypatch, capfd):
     assert not path.with_suffix("").exists()
     shutil.rmtree(folder)
     photos(folder)
-    assert trained(*argv, "--epochs", 4, "--resume") == 0
+    assert in_process(*argv, "--epochs", 4, "--resume") == 0
     rows = (path.with_suffix("") / "history.csv").read_text().splitlines()
     assert [row.partition(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3"]
 
