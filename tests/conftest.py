@@ -18,15 +18,21 @@ hypothesis.settings.register_profile(
 hypothesis.settings.register_profile("long", deadline=None, max_examples=3000, database=None)
 hypothesis.settings.load_profile("default")
 
-BESIDE = Path(__file__).parents[1].parent / "shared" / "tensorflow_datasets"  # of the checkout
-MNIST = Path(os.environ.get("TFDS_DATA_DIR", BESIDE))
+BESIDE = Path(__file__).parents[1].parent / "shared"  # the checkout
+TFDS = Path(os.environ.get("TFDS_DATA_DIR", BESIDE / "tensorflow_datasets"))
+# Real data by the marker of the tests that need it.
+REAL = {
+    "mnist": TFDS / "mnist",
+    "smiles": BESIDE / "images" / "smiles",
+    "cifar10": BESIDE / "images" / "cifar10.npz",
+}
 
 
 def pytest_collection_modifyitems(items):
-    absent = pytest.mark.skip(reason=f"the real MNIST is not in {MNIST}")
     for item in items:
-        if "mnist" in item.keywords and not (MNIST / "mnist").is_dir():
-            item.add_marker(absent)
+        for marker, path in REAL.items():
+            if marker in item.keywords and not path.exists():
+                item.add_marker(pytest.mark.skip(reason=f"no {path}"))
 
 
 TESTS = itertools.count(1)
@@ -49,7 +55,17 @@ def freed_memory():
 
 @pytest.fixture
 def mnist_dir():
-    return str(MNIST)
+    return str(TFDS)
+
+
+@pytest.fixture
+def smiles():
+    return str(REAL["smiles"])
+
+
+@pytest.fixture
+def cifar10():
+    return str(REAL["cifar10"])
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from tfp_vae.errors import ImageError
+from tfp_vae.images import array_sources
 from tfp_vae.images import sources as image_sources
 
 SHAPE = (8, 9, 1)
@@ -19,7 +20,7 @@ def pixels():
 def files(pixels, tmp_path, monkeypatch):
     """The same five images in every form, in the current folder."""
     monkeypatch.chdir(tmp_path)
-    image_sources._array.cache_clear()  # files of one name differ from test to test
+    array_sources._array.cache_clear()  # files of one name differ from test to test
     (tmp_path / "photos" / "b").mkdir(parents=True)
     names = ["photos/0.png", "photos/1.png", "photos/b/2.png", "photos/b/3.png", "photos/b/4.png"]
     for name, image in zip(names, pixels, strict=True):

@@ -10,6 +10,7 @@ from cyclopts import Group, Parameter
 from pydantic import AfterValidator, Field
 
 from tfp_vae.errors import InputError
+from tfp_vae.images.colours import colour
 from tfp_vae.models import PARTS
 
 FLOAT32_MAX = 3e38  # settings become float32, in which larger numbers are infinite
@@ -33,6 +34,12 @@ def _path(text: str) -> str:
     fits = len(name) < 4096 and max(map(len, name.split(b"/"))) <= 255
     if not text.strip() or b"\0" in name or not fits:
         raise ValueError("expected a path")
+    return text
+
+
+def _colour(text: str) -> str:
+    """Refuses a text that names no colour."""
+    colour(text)
     return text
 
 
@@ -88,6 +95,12 @@ class Config(PartSettings):
 
     image_size: Annotated[Annotated[int, Field(ge=8, le=4096)] | None, DATA] = None
     """Side in pixels to crop and resize images to; needed for files that differ in size."""
+
+    background: Annotated[str, DATA, AfterValidator(_colour)] = "black"
+    """What transparent images are composited on: a colour name such as `white`, or #rrggbb."""
+
+    skip_damaged: Annotated[bool, DATA] = False
+    """Train without the damaged files of a folder; by default they end the run."""
 
     latent_size: Annotated[int, MODEL, Field(ge=1, lt=2**31)] = 16
     """Number of latents."""

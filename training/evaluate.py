@@ -5,12 +5,15 @@ import json
 import math
 import sys
 import time
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from tfp_vae.cli import arguments as cli
+from tfp_vae.cli.app import one_line
 from tfp_vae.cli.app import run as run_command
 from tfp_vae.errors import InputError
 from training.config import KL_NAMES, Config
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from training.data.splits import Splits
 
 READ_BATCH = 500  # images
+MAX_NAMED_CLASSES = 10  # that the figure names: Matplotlib's colours for classes are ten
 
 
 def evaluate(
@@ -75,7 +79,10 @@ def evaluate(
         "seconds": time.monotonic() - started,
         "config": saved_model.read_json(folder, "config.json"),
     }
-    _draw(found, labels).savefig(files[1], dpi=120)
+    figure = _draw(found, labels, splits.test.label_names)
+    with warnings.catch_warnings():  # of characters of a label that the font does not have
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(files[1], dpi=120)
     files[0].write_text(json.dumps(values, indent=2) + "\n")
     print(f"{folder}: {len(images)} test images of {config.dataset}")
     print(table(found, model.description.kl))
@@ -159,9 +166,19 @@ def table(found: "Evaluation", kl: str) -> str:
     return "\n".join(lines)
 
 
-def _draw(found: "Evaluation", labels: "np.ndarray | None") -> "Figure":
-    """The KL of each dimension, and the latent means in their two main directions."""
+def _draw(
+    found: "Evaluation", labels: "np.ndarray | None", names: Sequence[str] | None = None
+) -> "Figure":
+    """The KL of each dimension, and the latent means in their two main directions.
+
+    Args:
+      found: what `tfp_vae.evaluate` returned of N images.
+      labels: integers [N], which colour the means.
+      names: of the classes 0, 1, ...; shown where they are at most `MAX_NAMED_CLASSES`.
+    """
     import numpy as np
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
     from sklearn.decomposition import PCA
 
@@ -188,6 +205,14 @@ def _draw(found: "Evaluation", labels: "np.ndarray | None") -> "Figure":
     right.set_title(f"means of q(z|x), {found.num_images} images")
     if labels is None:
         right.scatter(*points.T, s=4)
+    elif names and len(names) <= MAX_NAMED_CLASSES:
+        colours = ListedColormap(colormaps["tab10"].colors[: len(names)], under="0.75")
+        ends = {"vmin": -0.5, "vmax": len(names) - 0.5}
+        shown = right.scatter(*points.T, s=4, c=labels, cmap=colours, **ends)
+        texts = [one_line(name) for name in names]
+        figure.colorbar(shown, ax=right).set_ticks(
+            range(len(names)), labels=texts, parse_math=False
+        )
     else:
         classes = len(np.unique(labels))
         colours = "tab10" if classes <= 10 else "viridis"

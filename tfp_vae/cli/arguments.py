@@ -1,5 +1,6 @@
 """The types of the commands' arguments, and checks of the files they write. No TensorFlow."""
 
+import dataclasses
 import math
 import re
 import tempfile
@@ -11,6 +12,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from tfp_vae.errors import InputError
+from tfp_vae.images.colours import colour
 
 
 def _integers(_: Any, tokens: Sequence[Any]) -> tuple[int, ...]:
@@ -23,6 +25,11 @@ def _integers(_: Any, tokens: Sequence[Any]) -> tuple[int, ...]:
 
 def _integer(_: Any, tokens: Sequence[Any]) -> int:
     return _integers(_, tokens)[0]
+
+
+def _colour(_: Any, value: str | None) -> None:
+    if value is not None:
+        colour(value)
 
 
 def _finite(_: Any, value: Any) -> None:
@@ -38,22 +45,52 @@ Images = Annotated[
     list[str],
     Parameter(
         help="PNG or JPEG files, folders of them (searched recursively), or arrays: FILE.npy, "
-        "FILE.npz, FILE.npz:ARRAY where it has several."
+        "FILE.npz, FILE.npz:ARRAY where it has several, tfds:NAME:SPLIT."
     ),
 ]
 OneImage = Annotated[
-    str, Parameter(help="A PNG or JPEG file, or FILE.npy:ROW, FILE.npz:ROW, FILE.npz:ARRAY:ROW.")
+    str,
+    Parameter(
+        help="A PNG or JPEG file, or FILE.npy:ROW, FILE.npz:ROW, FILE.npz:ARRAY:ROW, "
+        "tfds:NAME:SPLIT:ROW."
+    ),
 ]
-ImageFlags = Annotated[list[str], Parameter(consume_multiple=False)]
-Resize = Annotated[
-    bool, Parameter(help="Crop and resize images of another size, and convert their channels.")
-]
+ImageFlags = Annotated[tuple[str, ...], Parameter(consume_multiple=False)]
 Count = Annotated[int, Parameter(converter=_integer, validator=Number(gte=1, lt=2**31))]
 Steps = Annotated[int, Parameter(converter=_integer, validator=Number(gte=2, lte=10_000))]
 Seed = Annotated[int, Parameter(converter=_integer, validator=Number(gte=0, lt=2**31))]
 Integers = Annotated[tuple[int, ...], Parameter(converter=_integers, consume_multiple=True)]
 Numbers = Annotated[tuple[float, ...], Parameter(consume_multiple=True, validator=_finite)]
 Range = Annotated[tuple[float, float], Parameter(validator=_finite)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """How an image becomes one that the model takes; each field is a flag."""
+
+    resize: Annotated[
+        bool, Parameter(help="Crop and resize images of another size, and convert their channels.")
+    ] = False
+    background: Annotated[
+        str | None,
+        Parameter(
+            help="What transparent images are composited on, such as white or #rrggbb; by "
+            "default as in training, or black.",
+            validator=_colour,
+        ),
+    ] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading(Conversion):
+    """How many images are read; each field is a flag."""
+
+    skip_damaged: Annotated[bool, Parameter(help="Go on without damaged image files.")] = False
+
+
+# The fields as flags of a command, without a prefix.
+ConversionFlags = Annotated[Conversion, Parameter(name="*")]
+ReadingFlags = Annotated[Reading, Parameter(name="*")]
 
 
 def output(out: Path, kinds: Sequence[str], given: str | None = None) -> tuple[Path, str]:

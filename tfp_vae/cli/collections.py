@@ -1,5 +1,6 @@
 """The commands that encode and search collections, fit a sampler to them, and describe a run."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,23 +25,28 @@ def encode(
     out: Annotated[Path, Parameter(help="File to write: .csv or .npz.")],
     /,
     *,
-    resize: cli.Resize = False,
+    reading: cli.ReadingFlags = cli.Reading(),
 ) -> None:
-    """Write q(z|x) of each image: name, mean, stddev; of a Normal, a .npz gets scale_tril too."""
+    """Write q(z|x) of each image: name, label where there is one, mean, stddev.
+
+    Of a Normal, a .npz gets scale_tril too.
+    """
     out, kind = cli.output(out, ("csv", "npz"))
     import tfp_vae
-    from tfp_vae.cli import outputs
-    from tfp_vae.images import sources
+    from tfp_vae.cli import inputs, outputs
 
     model = tfp_vae.load(run)
-    pixels, names = sources.read(images, model.image_shape, resize=resize)
-    posterior = model.posterior(pixels)
+    found = inputs.read(model, images, reading)
+    posterior = model.posterior(found.pixels)
+    texts = {"name": found.names}
+    if found.labels is not None:
+        texts["label"] = found.labels
     if kind == "npz":
-        found = {key: value for key, value in posterior._asdict().items() if value is not None}
-        outputs.write_arrays(out, name=names, **found)
+        arrays = {key: value for key, value in posterior._asdict().items() if value is not None}
+        outputs.write_arrays(out, **texts, **arrays)
     else:
-        outputs.write_table(out, names, mean=posterior.mean, stddev=posterior.stddev)
-    print(f"{len(names)} images, {model.latent_size} latents: {out}")
+        outputs.write_table(out, texts, mean=posterior.mean, stddev=posterior.stddev)
+    print(f"{len(found.names)} images, {model.latent_size} latents: {out}")
 
 
 @search.command
@@ -57,26 +63,28 @@ def build(
             "it is a Normal."
         ),
     ] = "euclidean",
-    resize: cli.Resize = False,
+    reading: cli.ReadingFlags = cli.Reading(),
 ) -> None:
     """Write an index of the latents of a collection."""
     index, _ = cli.output(index, ("npz",))
     import tfp_vae
-    from tfp_vae.images import sources
+    from tfp_vae.cli import inputs
     from tfp_vae.latent_space.search import Index
 
     model = tfp_vae.load(run)
     if metric == "symmetric_kl" and not model.description.posterior_is_normal:
         kind = model.description.posterior
         raise InputError(f"--metric {metric}: {run} has a {kind} posterior: expected euclidean")
-    pixels, names = sources.read(images, model.image_shape, resize=resize)
+    found = inputs.read(model, images, reading)
+    names, labels = found.names, found.labels
     if metric == "euclidean":
-        built = Index(model.encode(pixels), names=names)
+        built = Index(model.encode(found.pixels), names=names, labels=labels)
     else:
-        posterior = model.posterior(pixels)
-        built = Index(posterior.mean, names=names, scale_trils=posterior.scale_tril)
+        posterior = model.posterior(found.pixels)
+        scales = posterior.scale_tril
+        built = Index(posterior.mean, names=names, scale_trils=scales, labels=labels)
     built.save(index, fingerprint=model.fingerprint)
-    print(f"{len(names)} images: {index}")
+    print(f"{len(found.names)} images: {index}")
 
 
 @search.command
@@ -90,10 +98,11 @@ def query(
     /,
     *,
     count: Annotated[cli.Count, Parameter(help="Number of images to find, at most.")] = 10,
-    resize: cli.Resize = False,
+    conversion: cli.ConversionFlags = cli.Conversion(),
 ) -> None:
     """Print the distances and names of the images nearest to IMAGE, nearest first.
 
+    Where the index and IMAGE have labels, a last line counts those that have the label of IMAGE.
     To draw OUT, the images found are read again from the paths that the index holds.
     """
     if out is not None:
@@ -101,22 +110,29 @@ def query(
     import numpy as np
 
     import tfp_vae
-    from tfp_vae.cli import outputs
-    from tfp_vae.images import sources
+    from tfp_vae.cli import inputs, outputs
     from tfp_vae.inference.batches import floats
     from tfp_vae.latent_space.search import Index
 
     model = tfp_vae.load(run)
     found = Index.load(index, fingerprint=model.fingerprint)
-    pixels = sources.read_one(image, model.image_shape, resize=resize)
+    given = inputs.read_one(model, image, conversion)
+    pixels = given.pixels[0:1]
     posterior = model.posterior(pixels)
     nearest = found.query(posterior.mean, scale_trils=posterior.scale_tril, count=count)
     names = found.names[nearest.item[0]]
     if out is not None:
-        neighbors = [sources.read_one(name, model.image_shape, resize=True) for name in names]
-        outputs.write_grid(out, np.concatenate([floats(shown) for shown in (pixels, *neighbors)]))
+        shown = dataclasses.replace(conversion, resize=True)
+        neighbors = [inputs.read_one(model, name, shown).pixels[0:1] for name in names]
+        outputs.write_grid(out, np.concatenate([floats(each) for each in (pixels, *neighbors)]))
     for distance, name in zip(nearest.distance[0], names, strict=True):
         print(f"{distance:.4f}\t{one_line(name)}")
+    if found.labels is None:
+        return
+    label = inputs.label_of(image, given, found.labels.tolist())
+    if label is not None:
+        same = int(np.sum(found.labels[nearest.item[0]] == label))
+        print(f"{same} of {len(names)} have the label of the query, {one_line(label)}")
 
 
 def mixture(
@@ -127,7 +143,7 @@ def mixture(
     *,
     components: Annotated[cli.Count, Parameter(help="Number of Gaussians.")] = 10,
     seed: Annotated[cli.Seed, Parameter(help="Seed of the fit.")] = 0,
-    resize: cli.Resize = False,
+    reading: cli.ReadingFlags = cli.Reading(),
 ) -> None:
     """Fit a Gaussian mixture to latent means, for sample --sampler gaussian_mixture.
 
@@ -137,16 +153,15 @@ def mixture(
     import numpy as np
 
     import tfp_vae
-    from tfp_vae.images import sources
+    from tfp_vae.cli import inputs
     from tfp_vae.latent_space import mixture as mixtures
 
     model = tfp_vae.load(run)
-    pixels, names = sources.read(images, model.image_shape, resize=resize)
-    latents = model.encode(pixels)
+    latents = model.encode(inputs.read(model, images, reading).pixels)
     held_out = np.arange(len(latents)) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
     if np.sum(~held_out) < max(components, 2) or not held_out.any():
         raise InputError(
-            f"--components {components}: {len(names)} images: expected more images, "
+            f"--components {components}: {len(latents)} images: expected more images, "
             f"at least {HELD_OUT_EVERY} and 10 for every 9 components"
         )
     fitted = mixtures.fit(latents[~held_out], components=components, seed=seed)

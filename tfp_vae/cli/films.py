@@ -31,15 +31,15 @@ def interpolate(
         bool, Parameter(help="Follow the arc between the latents, not the straight line.")
     ] = False,
     kind: FilmFormat = None,
-    resize: cli.Resize = False,
+    conversion: cli.ConversionFlags = cli.Conversion(),
 ) -> None:
     """Decode latents between those of two images; the ends are their reconstructions."""
     path, suffix = cli.output(out, FILM, kind)
     import tfp_vae
-    from tfp_vae.images import sources
+    from tfp_vae.cli import inputs
 
     model = tfp_vae.load(run)
-    start, stop = (sources.read_one(end, model.image_shape, resize=resize) for end in (a, b))
+    start, stop = (inputs.read_one(model, end, conversion).pixels[0:1] for end in (a, b))
     film = model.interpolate(start, stop, steps=steps, spherical=spherical)
     _write(path, suffix, film[None])
 
@@ -60,20 +60,20 @@ def traverse(
     ] = (-3.0, 3.0),
     steps: Annotated[cli.Steps, Parameter(help="Number of values of each latent.")] = 9,
     kind: FilmFormat = None,
-    resize: cli.Resize = False,
+    conversion: cli.ConversionFlags = cli.Conversion(),
 ) -> None:
     """Decode an image's latents while one of them moves: a row for each of the latents."""
     path, suffix = cli.output(out, FILM, kind)
     import numpy as np
 
     import tfp_vae
-    from tfp_vae.images import sources
+    from tfp_vae.cli import inputs
 
     model = tfp_vae.load(run)
     outside = [index for index in dimension if not 0 <= index < model.latent_size]
     if outside:
         raise InputError(f"--dimension {outside[0]}: expected 0 to {model.latent_size - 1}")
-    pixels = sources.read_one(image, model.image_shape, resize=resize)
+    pixels = inputs.read_one(model, image, conversion).pixels[0:1]
     values = np.linspace(*range_, steps).tolist()
     rows = [
         model.traverse(pixels, index, values) for index in dimension or range(model.latent_size)
@@ -89,30 +89,60 @@ def arithmetic(
     *,
     with_: Annotated[
         cli.ImageFlags,
-        Parameter(name="--with", help="Images that have something; may be given repeatedly."),
-    ],
+        Parameter(
+            name="--with",
+            help="Images that have something; may be given repeatedly.",
+            show_default=False,
+        ),
+    ] = (),
     without: Annotated[
         cli.ImageFlags,
-        Parameter(help="Images that do not have it; may be given repeatedly."),
-    ],
+        Parameter(help="Images that do not have it; may be given repeatedly.", show_default=False),
+    ] = (),
+    with_label: Annotated[
+        str | None, Parameter(help="In place of --with: the images of LABELLED with this label.")
+    ] = None,
+    without_label: Annotated[
+        str | None, Parameter(help="In place of --without: those with this label.")
+    ] = None,
+    labelled: Annotated[
+        cli.ImageFlags,
+        Parameter(
+            help="Folders, arrays or TFDS splits with labels; may be given repeatedly.",
+            show_default=False,
+        ),
+    ] = (),
     strength: Annotated[
         cli.Numbers,
         Parameter(help="Multiples of the difference, an image each; 0: reconstruction."),
     ] = (-1.0, 0.0, 1.0, 2.0),
     kind: FilmFormat = None,
-    resize: cli.Resize = False,
+    reading: cli.ReadingFlags = cli.Reading(),
 ) -> None:
     """Decode an image's latents plus strength x (mean latents WITH - mean latents WITHOUT)."""
     path, suffix = cli.output(out, FILM, kind)
     if not strength:
         raise InputError("--strength: expected at least one number")
+    groups = [("--with", with_, with_label), ("--without", without, without_label)]
+    for flag, given, label in groups:
+        if bool(given) == (label is not None):
+            what = "both given" if given else "none given"
+            raise InputError(f"{flag}, {flag}-label: {what}: expected one of them")
+    if bool(labelled) == (with_label is None and without_label is None):
+        raise InputError(
+            "--labelled: expected with --with-label or --without-label, and only with them"
+        )
     import tfp_vae
-    from tfp_vae.images import sources
+    from tfp_vae.cli import inputs
 
     model = tfp_vae.load(run)
-    pixels = sources.read_one(image, model.image_shape, resize=resize)
+    pixels = inputs.read_one(model, image, reading).pixels[0:1]
+    source = inputs.read(model, labelled, reading, need_labels=True) if labelled else None
     present, absent = (
-        sources.read(given, model.image_shape, resize=resize).pixels for given in (with_, without)
+        inputs.read(model, given, reading).pixels
+        if source is None or label is None
+        else source.with_label(label)
+        for _, given, label in groups
     )
     direction = model.latent_direction(present, absent)
     _write(path, suffix, model.apply_direction(pixels, direction, strength)[None])

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,11 @@ def write_arrays(path: Path, **arrays: Any) -> None:
         np.savez(file, **arrays)
 
 
-def write_table(path: Path, names: Sequence[str], **columns: np.ndarray) -> None:
-    """Writes a CSV of one row for each name; a column [N, D] becomes D, numbered from 0.
+def write_table(path: Path, texts: Mapping[str, Sequence[str]], **columns: np.ndarray) -> None:
+    """Writes a CSV of N rows: columns of texts, then of numbers.
 
-    Numbers have enough digits to restore the float32 values exactly.
+    A column [N, D] of numbers becomes D columns, numbered from 0. Numbers have enough digits to
+    restore the float32 values exactly.
     """
     header = [
         f"{key}_{index}" for key, values in columns.items() for index in range(values.shape[1])
@@ -61,6 +62,7 @@ def write_table(path: Path, names: Sequence[str], **columns: np.ndarray) -> None
     # UTF-8 as file names have it, also where they are not valid.
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", *header])
-        for name, *row in zip(names, *columns.values(), strict=True):
-            writer.writerow([name, *np.concatenate(row)])
+        writer.writerow([*texts, *header])
+        rows = zip(zip(*texts.values(), strict=True), *columns.values(), strict=True)
+        for words, *row in rows:
+            writer.writerow([*words, *np.concatenate(row)])

@@ -54,17 +54,22 @@ def sample(
 
 
 def reconstruct(
-    run: cli.Run, images: cli.Images, out: GridOut, /, *, resize: cli.Resize = False
+    run: cli.Run,
+    images: cli.Images,
+    out: GridOut,
+    /,
+    *,
+    reading: cli.ReadingFlags = cli.Reading(),
 ) -> None:
     """Draw images with their reconstructions below, or write the arrays image, reconstruction."""
     out, kind = cli.output(out, ("png", "npz"))
     import tfp_vae
-    from tfp_vae.cli import outputs
-    from tfp_vae.images import sources
+    from tfp_vae.cli import inputs, outputs
     from tfp_vae.inference.batches import floats
 
     model = tfp_vae.load(run)
-    pixels, names = sources.read(images, model.image_shape, resize=resize)
+    found = inputs.read(model, images, reading)
+    pixels, names = found.pixels, found.names
     reconstructions = model.reconstruct(pixels)
     originals = floats(pixels[:]).numpy()
     if kind == "npz":

@@ -50,7 +50,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
 
 def _members(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     entries = archive.infolist()
-    _check_size(sum(entry.file_size for entry in entries))
+    check_size(sum(entry.file_size for entry in entries))
     arrays: dict[str, np.ndarray] = {}
     for entry in entries:
         name = entry.filename.removesuffix(".npy")
@@ -87,12 +87,20 @@ def _read(file: Any, size: int, exact: bool = False) -> np.ndarray:
     claimed = math.prod(shape) * dtype.itemsize  # Python integers do not overflow
     if claimed > given or (exact and claimed != given):
         raise ValueError(f"{given} bytes of data, {claimed} expected for shape {shape}")
-    _check_size(claimed)
+    check_size(claimed)
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
+    """Refuses arrays that are too large to read.
+
+    Args:
+      size: in bytes.
+
+    Raises:
+      ValueError: more than `MAX_ARRAY_BYTES` or the free memory.
+    """
     limit = min(MAX_ARRAY_BYTES, free_memory())
     if size > limit:
         raise ValueError(f"arrays of {size} bytes: expected at most {limit}")

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_vae.errors import ImageError
+from tfp_vae.images.colours import Colour
 
 
 def checked(array: np.ndarray, name: str) -> np.ndarray:
@@ -44,6 +45,14 @@ def to_float(images: Any) -> tf.Tensor:
     if images.dtype == tf.uint8:
         return tf.cast(images, tf.float32) / 255.0
     return tf.cast(images, tf.float32)
+
+
+def composite(images: tf.Tensor, background: Colour) -> tf.Tensor:
+    """Images uint8 [..., 4], red, green, blue and alpha, over a background: uint8 [..., 3]."""
+    floats = tf.cast(images, tf.float32)
+    colours, alpha = floats[..., :3], floats[..., 3:] / 255.0
+    blended = alpha * colours + (1.0 - alpha) * tf.constant(background, tf.float32)
+    return tf.cast(tf.round(blended), tf.uint8)
 
 
 def resize(images: tf.Tensor, size: int | tuple[int, int]) -> tf.Tensor:

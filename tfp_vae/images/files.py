@@ -4,10 +4,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from tfp_vae.errors import ImageError
+from tfp_vae.images import transparency
+from tfp_vae.images.colours import BLACK, Colour
+from tfp_vae.images.warnings import pillow_silenced
 
 # The first bytes of every PNG and of every JPEG file.
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -38,7 +42,7 @@ def file_shape(path: str | Path) -> tuple[int, int, int]:
       ImageError: the header is damaged, not of a PNG or JPEG, or claims more than
         `MAX_FILE_PIXELS`.
     """
-    with _open(path) as image:
+    with pillow_silenced(), _open(path) as image:
         height, width = image.height, image.width
         if image.format == "JPEG" and _orientation(image, path) in ROTATED:
             height, width = width, height
@@ -46,12 +50,13 @@ def file_shape(path: str | Path) -> tuple[int, int, int]:
         return height, width, 1 if grey else 3
 
 
-def read_file(path: str | Path, channels: int) -> np.ndarray:
-    """An image file, turned upright as its EXIF says; transparency is dropped.
+def read_file(path: str | Path, channels: int, background: Colour = BLACK) -> np.ndarray:
+    """An image file, turned upright as its EXIF says.
 
     Args:
       path: the file.
       channels: 1 or 3; the image is converted to grey or colour.
+      background: what a transparent image is composited on, in colour.
 
     Returns:
       uint8 [H, W, channels].
@@ -59,21 +64,20 @@ def read_file(path: str | Path, channels: int) -> np.ndarray:
     Raises:
       ImageError: the file is damaged, not a PNG or JPEG, or has more than `MAX_FILE_PIXELS`.
     """
-    with _open(path) as image:
+    with pillow_silenced(), _open(path) as image:
         try:
-            upright: Image.Image = image
+            upright: Image.Image
             if image.format == "JPEG":
                 upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I"):  # 16 bits per pixel
-                scaled = (np.asarray(upright) // 256).clip(0, 255).astype(np.uint8)
-                upright = Image.fromarray(scaled)
+            else:
+                upright = transparency.composite(image, background, lambda: _open(path))
             pixels = np.asarray(upright.convert("L" if channels == 1 else "RGB"))
         except Exception as error:  # Pillow raises many types on damaged bytes
             raise ImageError(f"{path}: damaged ({error})") from error
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def _open(path: str | Path) -> Image.Image:
+def _open(path: str | Path) -> ImageFile:
     """Opens an image file and reads its header. Its pixels are not decoded yet.
 
     The plugin is called directly: `Image.open` prints a warning above 89 million pixels, and opens

@@ -1,45 +1,30 @@
-"""The images that a command is given as files, folders and arrays, in the shape of a model."""
+"""The images that a command is given, in the shape of a model, and their labels.
 
-import functools
+A source is an image file, a folder, an array in a file, or a split of a TFDS data set.
+"""
+
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from tfp_vae.errors import ImageError
-from tfp_vae.images import arrays, convert, files
+from tfp_vae.images import convert, files, labels
+from tfp_vae.images.array_sources import Part, Shape, check_shape, read_array, read_tfds
+from tfp_vae.images.colours import BLACK, Colour
+from tfp_vae.images.folders import IN_MEMORY_BYTES, ImageFiles, measure
+from tfp_vae.images.tfds import PREFIX as TFDS
 
-Shape = tuple[int, int, int]  # (H, W, C)
-
-RESIZE_BATCH = 1024  # images of an array that are resized in one call
 # FILE.npy, FILE.npz or FILE.npz:ARRAY, each optionally followed by :ROW.
 ARRAY_SOURCE = re.compile(r"(.+?\.np[yz])(?::([^:]*[^:0-9][^:]*))?(?::([0-9]+))?", re.IGNORECASE)
-
-
-class ImageFiles:
-    """Image files that look like an array uint8 [N, H, W, C]; slicing reads the files.
-
-    Args:
-      paths: N image files.
-      image_shape: (H, W, C), to which images of another size are cropped and resized.
-    """
-
-    def __init__(self, paths: Sequence[Path], image_shape: Shape) -> None:
-        self.paths = paths
-        self.shape = (len(paths), *image_shape)
-        self.dtype = np.dtype(np.uint8)
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        return np.stack([self._read(path) for path in self.paths[rows]])
-
-    def _read(self, path: Path) -> np.ndarray:
-        pixels = files.read_file(path, self.shape[-1])
-        if pixels.shape == self.shape[1:]:
-            return pixels
-        return convert.resize(tf.constant(pixels), self.shape[1:3]).numpy()
+# tfds:NAME:SPLIT, optionally followed by :ROW.
+TFDS_SOURCE = re.compile(
+    TFDS + r"([a-z]\w*(?:/[\w.+-]+)?(?::\d+\.\d+\.\d+)?):([a-z_]\w*)(?::([0-9]+))?",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 class Collection(NamedTuple):
@@ -47,48 +32,139 @@ class Collection(NamedTuple):
 
     pixels: np.ndarray | ImageFiles  # [N, H, W, C], uint8 or float32 in [0, 1]
     names: list[str]
+    labels: list[str] | None = None  # of each image, where all sources have labels
+    left_out: str = ""  # one line that says which damaged files were left out
+
+    def with_label(self, label: str) -> np.ndarray | ImageFiles:
+        """The images that have a label, [n, H, W, C].
+
+        Raises:
+          ImageError: no image has it; the message says which labels there are, at most ten.
+        """
+        given = self.labels or []
+        rows = [row for row, found in enumerate(given) if found == label]
+        if not rows:
+            known = sorted(set(given))
+            more = ", ..." if len(known) > 10 else ""
+            raise ImageError(f"no label {label}: expected one of {', '.join(known[:10])}{more}")
+        pixels = self.pixels
+        return pixels[rows] if isinstance(pixels, np.ndarray) else pixels.select(rows)
 
 
-def read(sources: Sequence[str], image_shape: Shape, *, resize: bool = False) -> Collection:
+def read(
+    sources: Sequence[str],
+    image_shape: Shape,
+    *,
+    resize: bool = False,
+    background: Colour = BLACK,
+    skip_damaged: bool = False,
+    need_labels: bool = False,
+) -> Collection:
     """The images of `sources`, converted as training converts them.
 
     Args:
       sources: PNG or JPEG files, and folders of them, searched recursively; or arrays: FILE.npy,
-        FILE.npz or FILE.npz:ARRAY, with :ROW for one image.
+        FILE.npz or FILE.npz:ARRAY, and splits of TFDS, tfds:NAME:SPLIT, with :ROW for one image.
       image_shape: (H, W, C) of the model.
       resize: whether to crop and resize images of another size, and to make colour images grey for
         a model of grey images. Grey images always become colour for a model of colour images, as
         in training.
+      background: what transparent images are composited on.
+      skip_damaged: whether to leave out damaged files; otherwise they are an error.
+      need_labels: whether a source without labels is an error.
 
     Raises:
       ImageError: a source that cannot be read, or whose images have another shape.
     """
-    matches = [ARRAY_SOURCE.fullmatch(source) for source in sources]
-    found = [match for match in matches if match]
-    if not found:
-        paths = [path for source in sources for path in _files(Path(source))]
-        for path in paths:
-            _check_shape(str(path), files.file_shape(path), image_shape, resize)
-        return Collection(ImageFiles(paths, image_shape), [str(path) for path in paths])
-    if len(found) < len(sources):
+    arrays = [source for source in sources if is_array(source)]
+    if arrays and len(arrays) < len(sources):
         raise ImageError(f"{', '.join(sources)}: expected image files or arrays, not both")
-    parts = [_read_array(match, image_shape, resize) for match in found]
-    pixels = [part for part, _ in parts]
+    if not arrays:
+        return _read_files(sources, image_shape, resize, background, skip_damaged, need_labels)
+    parts = [_read_array(source, image_shape, resize, background) for source in sources]
+    known = [part.labels for part in parts if part.labels is not None]
+    if need_labels and len(known) < len(parts):
+        bare = next(s for s, part in zip(sources, parts, strict=True) if part.labels is None)
+        raise _no_labels(bare)
+    pixels = [part.pixels for part in parts]
     if len({part.dtype for part in pixels}) > 1:  # uint8 0..255 and floats 0..1
         pixels = [convert.to_float(part).numpy() for part in pixels]
-    return Collection(np.concatenate(pixels), [name for _, names in parts for name in names])
+    names = [name for part in parts for name in part.names]
+    texts = [text for given in known for text in given] if len(known) == len(parts) else None
+    return Collection(np.concatenate(pixels), names, texts)
 
 
-def read_one(source: str, image_shape: Shape, *, resize: bool = False) -> np.ndarray:
+def read_one(
+    source: str, image_shape: Shape, *, resize: bool = False, background: Colour = BLACK
+) -> np.ndarray:
     """The one image of `source`, [1, H, W, C]; arguments as for `read`.
 
     Raises:
       ImageError: as `read`, or `source` has several images.
     """
-    pixels, names = read([source], image_shape, resize=resize)
-    if len(names) != 1:
-        raise ImageError(f"{source}: {len(names)} images: expected one, such as {names[0]}")
-    return pixels[0:1]
+    return read_alone(source, image_shape, resize=resize, background=background).pixels[0:1]
+
+
+def read_alone(
+    source: str, image_shape: Shape, *, resize: bool = False, background: Colour = BLACK
+) -> Collection:
+    """As `read_one`, with the name and the label of the image."""
+    found = read([source], image_shape, resize=resize, background=background)
+    if len(found.names) != 1:
+        count, first = len(found.names), found.names[0]
+        raise ImageError(f"{source}: {count} images: expected one, such as {first}")
+    return found
+
+
+def is_array(source: str) -> bool:
+    """Whether a source is an array or a split of TFDS, and no image file or folder."""
+    return source.startswith(TFDS) or ARRAY_SOURCE.fullmatch(source) is not None
+
+
+def _read_array(source: str, image_shape: Shape, resize: bool, background: Colour) -> Part:
+    if not source.startswith(TFDS):
+        match = ARRAY_SOURCE.fullmatch(source)
+        assert match is not None
+        path, array, row = match.groups()
+        return read_array(path, array, row, image_shape, resize)
+    match = TFDS_SOURCE.fullmatch(source)
+    if match is None:
+        raise ImageError(
+            f"{source}: expected tfds:NAME:SPLIT or tfds:NAME:SPLIT:ROW, such as tfds:mnist:test"
+        )
+    data_set, split, row = match.groups()
+    return read_tfds(data_set, split, row, image_shape, resize, background)
+
+
+def _read_files(
+    sources: Sequence[str],
+    image_shape: Shape,
+    resize: bool,
+    background: Colour,
+    skip_damaged: bool,
+    need_labels: bool,
+) -> Collection:
+    paths: list[Path] = []
+    texts: list[str] = []
+    for source in sources:
+        found = _files(Path(source))
+        known = labels.of_folder(Path(source), found) if Path(source).is_dir() else None
+        if need_labels and known is None:
+            raise _no_labels(source)
+        paths += found
+        texts += known.texts() if known else []
+    in_memory = len(paths) * math.prod(image_shape) <= IN_MEMORY_BYTES
+    measured = measure(paths, skip_damaged=skip_damaged, in_memory=lambda _: in_memory)
+    for path, shape in zip(measured.paths, measured.shapes, strict=True):
+        check_shape(str(path), shape, image_shape, resize)
+    images = ImageFiles(measured.paths, image_shape, background, measured.threads)
+    pixels = images.load() if in_memory else images
+    names, left_out = [str(path) for path in measured.paths], measured.left_out()
+    if len(texts) < len(paths):
+        return Collection(pixels, names, None, left_out)
+    bad = set(measured.damaged)
+    kept = [text for path, text in zip(paths, texts, strict=True) if path not in bad]
+    return Collection(pixels, names, kept, left_out)
 
 
 def _files(path: Path) -> list[Path]:
@@ -99,65 +175,8 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _check_shape(name: str, shape: tuple[int, ...], image_shape: Shape, resize: bool) -> None:
-    fits = shape[:2] == image_shape[:2] and shape[2] <= image_shape[2]
-    if not (fits or resize):
-        given, expected = ("x".join(map(str, sizes)) for sizes in (shape, image_shape))
-        raise ImageError(f"{name}: {given} pixels: expected {expected}, or --resize to convert")
-
-
-# The last file stays in memory: the results of a search are read row by row from one file.
-@functools.lru_cache(maxsize=1)
-def _array(path: str, array: str | None) -> tuple[np.ndarray, str]:
-    """The images of one array of a file, and its name in messages.
-
-    Args:
-      path: a `.npy` or `.npz`.
-      array: the name of an array in a `.npz`; None is its only one.
-    """
-    found = arrays.read_arrays(path)
-    if path.lower().endswith(".npy"):
-        if array is not None:
-            raise ImageError(f"{path}:{array}: a .npy has one array: expected {path}[:ROW]")
-        return convert.checked(found["train"], path), path
-    if array is None and len(found) == 1:
-        (array,) = found
-    if array is None or array not in found:
-        given = path if array is None else f"{path}:{array}"
-        expected = ", ".join(f"{path}:{name}" for name in found)
-        raise ImageError(f"{given}: expected one of {expected or 'its arrays, but it is empty'}")
-    name = f"{path}:{array}"
-    return convert.checked(found[array], name), name
-
-
-def _read_array(
-    match: re.Match[str], image_shape: Shape, resize: bool
-) -> tuple[np.ndarray, list[str]]:
-    """The images [N, H, W, C] of a match of `ARRAY_SOURCE`, and their N names."""
-    path, array, row = match.groups()
-    pixels, name = _array(path, array)
-    _check_shape(name, pixels.shape[1:], image_shape, resize)
-    rows = range(len(pixels))
-    if row is not None:
-        if int(row) not in rows:
-            raise ImageError(f"{name}:{row}: expected a row from 0 to {len(pixels) - 1}")
-        rows = range(int(row), int(row) + 1)
-    pixels = _converted(pixels[rows.start : rows.stop], image_shape)
-    return pixels, [f"{name}:{row}" for row in rows]
-
-
-def _converted(pixels: np.ndarray, image_shape: Shape) -> np.ndarray:
-    """`pixels` [N, ...] with the channels and the size of the model: [N, H, W, C]."""
-    if pixels.shape[1:] == image_shape:
-        return pixels
-    batches = []
-    for start in range(0, len(pixels), RESIZE_BATCH):
-        batch = tf.constant(pixels[start : start + RESIZE_BATCH])
-        if pixels.shape[3] < image_shape[2]:
-            batch = tf.image.grayscale_to_rgb(batch)
-        elif pixels.shape[3] > image_shape[2]:
-            batch = tf.image.rgb_to_grayscale(batch)
-        if batch.shape[1:3] != image_shape[:2]:
-            batch = convert.resize(batch, image_shape[:2])
-        batches.append(batch.numpy())
-    return np.concatenate(batches)
+def _no_labels(source: str) -> ImageError:
+    return ImageError(
+        f"{source}: no labels: expected a folder whose files are all in sub-folders, an array of "
+        "a .npz with its _labels, or a TFDS split with a label"
+    )

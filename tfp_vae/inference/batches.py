@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tqdm.auto import tqdm
 
 from tfp_vae.errors import InputError
 from tfp_vae.images.convert import to_float
+from tfp_vae.progress import progress_bar
 
 BATCH = 512  # rows in one call: what bounds the memory
-BAR_DELAY = 2.0  # seconds of work before a progress bar appears
 
 # NumPy arrays, tensors, nested lists, or anything with a shape, a dtype and slices.
 Arrays = Any
@@ -48,11 +47,6 @@ def batched(
                 result[rows] = tensors[output]
             bar.update(rows.stop - start)
     return results
-
-
-def progress_bar(total: int, name: str) -> Any:
-    """A progress bar on stderr, shown in a terminal or notebook if work exceeds `BAR_DELAY`."""
-    return tqdm(total=total, desc=name, delay=BAR_DELAY, disable=None, leave=False)
 
 
 def checked_images(images: Arrays, shape: tuple[int, ...]) -> Any:

@@ -14,8 +14,8 @@ from tfp_vae.latent_space import array_files
 Metric = Literal["euclidean", "symmetric_kl"]
 
 # The arrays in a file; N images, D latents.
-EUCLIDEAN_AXES = {"means": "ND", "names": "N"}
-SYMMETRIC_KL_AXES = {**EUCLIDEAN_AXES, "scale_trils": "NDD"}
+AXES = {"means": "ND", "names": "N", "scale_trils": "NDD", "labels": "N"}
+OPTIONAL = ("scale_trils", "labels")  # an index of version 0.1.0 has no labels
 QUERY_BATCH = 64  # queries compared with the whole collection at once
 
 
@@ -89,10 +89,11 @@ class Index:
       scale_trils: of Normal posteriors, factors of the covariances of q(z|x), [N, D, D]. With
         them, the distance is the symmetric KL between posteriors; without them, the Euclidean
         distance between means.
+      labels: of the images, [N], where they have any.
 
     Raises:
-      ValueError: no image, numbers of means and names that differ, or a scale_tril that is singular
-        and therefore has no density and no KL.
+      ValueError: no image, numbers of means, names and labels that differ, or a scale_tril that
+        is singular and therefore has no density and no KL.
     """
 
     def __init__(
@@ -101,20 +102,29 @@ class Index:
         *,
         names: Sequence[str] | np.ndarray,
         scale_trils: np.ndarray | None = None,
+        labels: Sequence[str] | np.ndarray | None = None,
     ) -> None:
         self.means = np.asarray(means)
         self.names = np.asarray(names, str)
+        self.labels = None if labels is None else np.asarray(labels, str)
         self.scale_trils = scale_trils
         count = len(self.means)
         if not count or len(self.names) != count:
             raise ValueError(f"{count} means, {len(self.names)} names: expected equal, at least 1")
+        if self.labels is not None and len(self.labels) != count:
+            raise ValueError(f"{count} means, {len(self.labels)} labels: expected equal")
         if scale_trils is not None and not np.diagonal(scale_trils, axis1=1, axis2=2).all():
             raise ValueError("scale_trils with a zero on the diagonal: no density, so no KL")
         self._nearest = NearestNeighbors().fit(self.means) if scale_trils is None else None
 
     @classmethod
     def of(
-        cls, posterior: NormalPosterior, *, names: Sequence[str], metric: Metric = "euclidean"
+        cls,
+        posterior: NormalPosterior,
+        *,
+        names: Sequence[str],
+        metric: Metric = "euclidean",
+        labels: Sequence[str] | None = None,
     ) -> Self:
         """The index of images whose posteriors an `InferenceModel` returned.
 
@@ -122,15 +132,17 @@ class Index:
           posterior: of N images.
           names: a text for each image, [N].
           metric: "euclidean", or "symmetric_kl", for Normal posteriors.
+          labels: of the images, [N], where they have any.
 
         Raises:
           InputError: "symmetric_kl" and a posterior that is not Normal.
         """
         if metric == "euclidean":
-            return cls(posterior.mean, names=names)
+            return cls(posterior.mean, names=names, labels=labels)
         if posterior.scale_tril is None:
             raise InputError(f"metric {metric}: only for Normal posteriors: expected euclidean")
-        return cls(posterior.mean, names=names, scale_trils=posterior.scale_tril)
+        scale_trils = posterior.scale_tril
+        return cls(posterior.mean, names=names, scale_trils=scale_trils, labels=labels)
 
     def query(
         self, means: ArrayLike, *, count: int, scale_trils: np.ndarray | None = None
@@ -167,9 +179,9 @@ class Index:
           path: the file.
           fingerprint: `InferenceModel.fingerprint` of the model that encoded the images.
         """
-        axes = EUCLIDEAN_AXES if self.scale_trils is None else SYMMETRIC_KL_AXES
-        arrays = {name: getattr(self, name) for name in axes}
-        array_files.write(path, arrays, fingerprint=fingerprint)
+        arrays = {name: getattr(self, name) for name in AXES}
+        given = {name: array for name, array in arrays.items() if array is not None}
+        array_files.write(path, given, fingerprint=fingerprint)
 
     @classmethod
     def load(cls, path: str | Path, *, fingerprint: str) -> Self:
@@ -178,7 +190,5 @@ class Index:
         Raises:
           InputError: a damaged or another kind of file, or an index of another model.
         """
-        arrays = array_files.read(
-            path, SYMMETRIC_KL_AXES, fingerprint=fingerprint, optional=("scale_trils",)
-        )
-        return cls(arrays["means"], names=arrays["names"], scale_trils=arrays.get("scale_trils"))
+        arrays = array_files.read(path, AXES, fingerprint=fingerprint, optional=OPTIONAL)
+        return cls(arrays.pop("means"), **arrays)

@@ -1,16 +1,21 @@
 """The splits of a data set by its name: digits, arrays, a folder of files, or TFDS."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from tfp_vae.errors import ImageError
-from tfp_vae.images import arrays, convert, files
+from tfp_vae.errors import ImageError, InputError
+from tfp_vae.images import arrays, convert, files, folders
+from tfp_vae.images import labels as class_labels
+from tfp_vae.images.colours import colour
 from training.config import Config
 from training.data import tfds
 from training.data.split import Split, fits_in_memory, require_size
+
+ARRAYS = (".npz", ".npy")  # suffixes
 
 
 def read(config: Config) -> dict[str, Split]:
@@ -18,6 +23,7 @@ def read(config: Config) -> dict[str, Split]:
 
     Raises:
       ImageError: no such data set, or images that cannot be used.
+      InputError: `skip_damaged` for a data set that is no folder.
     """
     try:
         return _read(config, Path(config.dataset))
@@ -26,17 +32,20 @@ def read(config: Config) -> dict[str, Split]:
 
 
 def _read(config: Config, path: Path) -> dict[str, Split]:
+    is_folder = path.is_dir() and config.dataset != "digits" and path.suffix not in ARRAYS
+    if config.skip_damaged and not is_folder:
+        raise InputError(f"--skip-damaged: {config.dataset} is no folder: expected one of images")
+    if is_folder:
+        return {"train": _folder(path, config)}
     if config.dataset == "digits":
         pixels, labels = _digits()
         split = _in_memory(pixels, config.image_size, "digits")
         return {"train": dataclasses.replace(split, labels=lambda: labels)}
-    if path.suffix in (".npz", ".npy"):
+    if path.suffix in ARRAYS:
         return _arrays(path, config.image_size)
-    if path.is_dir():
-        return {"train": _folder(path, config.image_size, config.seed)}
     if path.exists():
         raise ImageError("expected a folder, a .npz or a .npy")
-    return tfds.read(config.dataset, config.data_dir, config.image_size)
+    return tfds.read(config.dataset, config.data_dir, config.image_size, colour(config.background))
 
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +63,15 @@ def _arrays(path: Path, side: int | None) -> dict[str, Split]:
         raise ImageError(f"arrays {', '.join(found) or 'none'}: expected one named train")
     names = [name for name in ("train", "validation", "test") if name in found]
     checked = {name: convert.checked(found[name], name) for name in names}
-    return {name: _in_memory(checked[name], side, name) for name in names}
+    labels = class_labels.of_arrays(found, names)
+    splits = {name: _in_memory(checked[name], side, name) for name in names}
+    return {name: _labelled(split, labels.get(name)) for name, split in splits.items()}
+
+
+def _labelled(split: Split, labels: class_labels.Labels | None) -> Split:
+    if labels is None:
+        return split
+    return dataclasses.replace(split, labels=lambda: labels.indices, label_names=labels.names)
 
 
 def _in_memory(pixels: np.ndarray, side: int | None, name: str) -> Split:
@@ -67,31 +84,44 @@ def _in_memory(pixels: np.ndarray, side: int | None, name: str) -> Split:
     return Split(len(pixels), (height, width, channels), pixels=tf.constant(pixels))
 
 
-def _folder(folder: Path, side: int | None, seed: int) -> Split:
-    found = files.find_files(folder)
-    shapes = [files.file_shape(path) for path in found]
-    sizes = {shape[:2] for shape in shapes}
+def _folder(folder: Path, config: Config) -> Split:
+    side = config.image_size
+
+    def common(shapes: list[folders.Shape]) -> folders.Shape:
+        height, width, channels = map(max, zip(*shapes, strict=True))
+        # Grey among colour files becomes colour.
+        return (side, side, channels) if side else (height, width, channels)
+
+    found = folders.measure(
+        files.find_files(folder),
+        skip_damaged=config.skip_damaged,
+        in_memory=lambda shapes: fits_in_memory(len(shapes), common(shapes)),
+    )
+    if found.damaged:
+        print(found.left_out())
+    sizes = {shape[:2] for shape in found.shapes}
     if side is None and len(sizes) > 1:
         raise ImageError(f"files of {len(sizes)} sizes: give --image-size")
-    channels = max(shape[2] for shape in shapes)  # grey among colour files becomes colour
-    shape = (side, side, channels) if side else (*sizes.pop(), channels)
+    shape = common(found.shapes)
     require_size(shape, "files")
     # Folders come sorted by class, and the shuffle buffer of a stream holds part of the images.
-    order = np.random.default_rng(seed).permutation(len(found))
-    paths = [str(found[index]) for index in order]
-
-    def decode(path: str | bytes) -> np.ndarray:
-        pixels = files.read_file(path if isinstance(path, str) else path.decode(), channels)
-        return convert.resize(tf.constant(pixels), side).numpy() if side else pixels
-
+    order = np.random.default_rng(config.seed).permutation(len(found.paths))
+    paths = [found.paths[index] for index in order]
+    images = folders.ImageFiles(paths, shape, colour(config.background), found.threads)
     if fits_in_memory(len(paths), shape):
-        return Split(len(paths), shape, pixels=tf.constant(np.stack([decode(p) for p in paths])))
+        split = Split(len(paths), shape, pixels=tf.constant(images.load()))
+    else:
+        names = (f"{p.relative_to(folder).as_posix()} {p.stat().st_size}" for p in found.paths)
+        split = Split(len(paths), shape, stream=lambda: _stream(images), source="\n".join(names))
+    return _labelled(split, class_labels.of_folder(folder, paths))
 
-    def decode_tensor(path: tf.Tensor) -> tf.Tensor:
-        return tf.ensure_shape(tf.numpy_function(decode, [path], tf.uint8), shape)
 
-    def stream() -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices(paths).map(decode_tensor, num_parallel_calls=2)
+def _stream(images: folders.ImageFiles) -> tf.data.Dataset:
+    """The files one by one, uint8 [H, W, C]."""
 
-    names = (f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in found)
-    return Split(len(paths), shape, stream=stream, source="\n".join(names))
+    def decode(path: tf.Tensor) -> tf.Tensor:
+        pixels = tf.numpy_function(lambda name: images.read(os.fsdecode(name)), [path], tf.uint8)
+        return tf.ensure_shape(pixels, images.shape[1:])
+
+    paths = [os.fsencode(path) for path in images.paths]
+    return tf.data.Dataset.from_tensor_slices(paths).map(decode, num_parallel_calls=2)

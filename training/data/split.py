@@ -2,15 +2,15 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_vae.errors import ImageError
+from tfp_vae.images.folders import IN_MEMORY_BYTES  # above it, TFDS and folders stream from disk
 
 MIN_SIDE = 8  # pixels
-IN_MEMORY_BYTES = 2**30  # of decoded pixels; above it, TFDS and folders stream from disk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Split:
       pixels: [count, H, W, C], where the images are in memory.
       stream: returns a `tf.data.Dataset` of [H, W, C], always in one order, where they are not.
       labels: returns integers [count] in that order, where there are any.
+      label_names: of the classes 0, 1, ..., where they have names.
       source: what identifies the images of a stream without reading them, for example the names
         and sizes of the files.
     """
@@ -32,6 +33,7 @@ class Split:
     pixels: tf.Tensor | None = None
     stream: Callable[[], tf.data.Dataset] | None = None
     labels: Callable[[], np.ndarray] | None = None
+    label_names: Sequence[str] | None = None
     source: str = ""
 
     def dataset(self) -> tf.data.Dataset:

@@ -146,10 +146,10 @@ def _part(split: Split, start: int, stop: int, seed: int) -> Split:
     def kept_labels() -> np.ndarray:
         return split.labels()[chosen(tf.range(split.count, dtype=tf.int64)).numpy()]
 
-    labels = kept_labels if split.labels else None
+    named = {"labels": kept_labels if split.labels else None, "label_names": split.label_names}
     if split.pixels is not None:
         kept = tf.boolean_mask(split.pixels, chosen(tf.range(split.count, dtype=tf.int64)))
-        return Split(stop - start, split.shape, pixels=kept, labels=labels)
+        return Split(stop - start, split.shape, pixels=kept, **named)
 
     def stream() -> tf.data.Dataset:
         numbered = split.stream().enumerate().filter(lambda index, _: chosen(index))
@@ -157,4 +157,4 @@ def _part(split: Split, start: int, stop: int, seed: int) -> Split:
         # Keras needs the number of images to evaluate, which TensorFlow cannot tell of a filter.
         return images.apply(tf.data.experimental.assert_cardinality(stop - start))
 
-    return Split(stop - start, split.shape, stream=stream, labels=labels, source=split.source)
+    return Split(stop - start, split.shape, stream=stream, source=split.source, **named)
