@@ -206,9 +206,11 @@ def _draw(
     if labels is None:
         right.scatter(*points.T, s=4)
     elif names and len(names) <= MAX_NAMED_CLASSES:
-        colours = ListedColormap(colormaps["tab10"].colors[: len(names)], under="0.75")
+        colours = ListedColormap(colormaps["tab10"].colors[: len(names)])
         ends = {"vmin": -0.5, "vmax": len(names) - 0.5}
-        shown = right.scatter(*points.T, s=4, c=labels, cmap=colours, **ends)
+        shown = right.scatter(
+            *points.T, s=4, c=labels, cmap=colours.with_extremes(under="0.75"), **ends
+        )
         texts = [one_line(name) for name in names]
         figure.colorbar(shown, ax=right).set_ticks(
             range(len(names)), labels=texts, parse_math=False

@@ -108,8 +108,9 @@ def _array(path: str, array: str | None) -> tuple[np.ndarray, str, Labels | None
         (array,) = candidates
     if array is None or array not in found:
         given = path if array is None else f"{path}:{array}"
-        expected = ", ".join(f"{path}:{name}" for name in candidates)
-        raise ImageError(f"{given}: expected one of {expected or 'its arrays, but it is empty'}")
+        empty = f"its arrays, but it {'has labels only' if found else 'is empty'}"
+        expected = ", ".join(f"{path}:{name}" for name in candidates) or empty
+        raise ImageError(f"{given}: expected one of {expected}")
     name = f"{path}:{array}"
     pixels = convert.checked(found[array], name)
     try:

@@ -1,11 +1,14 @@
 """Images and labels of data sets that TensorFlow Datasets (TFDS) has prepared on this machine."""
 
+import contextlib
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tfp_vae import errors
 from tfp_vae.errors import ImageError
@@ -33,7 +36,8 @@ class DataSet:
     def __init__(self, name: str, data_dir: str | None = None, background: Colour = BLACK) -> None:
         import tensorflow_datasets as tfds  # its import takes a second
 
-        self.builder = _builder(name, data_dir)
+        with _quiet():
+            self.builder = _builder(name, data_dir)
         self._background = background
         features = dict(self.builder.info.features.items())
         feature = features.get("image")
@@ -79,7 +83,7 @@ class DataSet:
         import tensorflow_datasets as tfds
 
         only_label = tfds.decode.PartialDecoding({"label": True})
-        examples = self.builder.as_dataset(split=split, shuffle_files=False, decoders=only_label)
+        examples = self._dataset(split, only_label)
         chosen = _chosen(examples, rows).as_numpy_iterator()
         return Labels(np.array([example["label"] for example in chosen]), self.label_names)
 
@@ -89,7 +93,11 @@ class DataSet:
 
         skipped = {"image": tfds.decode.SkipDecoding()}
         only_image = tfds.decode.PartialDecoding({"image": True}, decoders=skipped)
-        return self.builder.as_dataset(split=split, shuffle_files=False, decoders=only_image)
+        return self._dataset(split, only_image)
+
+    def _dataset(self, split: str, decoders: Any) -> tf.data.Dataset:
+        with _quiet():
+            return self.builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
 
     def _decoded(
         self, example: dict[str, tf.Tensor], size: int | tuple[int, int] | None
@@ -113,6 +121,17 @@ def decoded(stream: tf.data.Dataset, split: str) -> tf.Tensor:
         return next(iter(stream.batch(max(1, int(stream.cardinality())))))
     except (tf.errors.OpError, StopIteration) as error:
         raise ImageError(f"split {split} cannot be read ({errors.reason(error)})") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Holds back the warnings that TFDS logs of its own code."""
+    level = logging.get_verbosity()
+    logging.set_verbosity(min(level, logging.ERROR))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def _chosen(examples: tf.data.Dataset, rows: range | None) -> tf.data.Dataset:
