@@ -45,6 +45,20 @@ def bad_files(tmp_path_factory):
             Image.fromarray(pixels).save(folder / name / f"{index}.png")
     damaged = folder / "damaged" / "0.png"
     damaged.write_bytes(damaged.read_bytes()[:2000])
+    (folder / "broken").mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / "broken" / name).write_bytes(b"\x89PNG")
+    labels = np.arange(40)
+    for name, arrays in (
+        ("short", {"train_labels": labels[:39]}),
+        ("fractions", {"train_labels": labels / 2}),
+        ("square", {"train_labels": labels.reshape(8, 5)}),
+        ("unnamed", {"train_labels": labels, "label_names": np.array(["a", "b"])}),
+        ("below", {"train_labels": labels - 1, "label_names": labels.astype(str)}),
+        ("numbers", {"train_labels": labels, "label_names": labels}),
+        ("both", {"train_labels": labels, "test": grey, "test_labels": labels.astype(str)}),
+    ):
+        np.savez(folder / f"labels_{name}.npz", train=grey, **arrays)
     (folder / "fake").mkdir()
     (folder / "fake" / "a.png").write_text("not a picture")
     return folder
@@ -103,6 +117,24 @@ BAD_INPUT = [
             *("two_channels.npy", "zeros_and_ones.npy", "good.npy"),  # 64 to a batch of 32
         )
     ),
+    (("--background", "blurple"), "--background blurple: expected a colour name, such as white"),
+    (("--background", "#12345"), "--background #12345: expected a colour name"),
+    (("--background", "rgb(300,0,0)"), "--background rgb(300,0,0): expected a colour name"),
+    (("--background", ""), "--background : expected a colour name"),
+    (("--skip-damaged",), "--skip-damaged: digits is no folder: expected one of images"),
+    (("--skip-damaged", "--dataset", "{bad}/good.npy"), "good.npy is no folder"),
+    (("--skip-damaged", "--dataset", "mnist"), "--skip-damaged: mnist is no folder"),
+    (("--skip-damaged", "--dataset", "{bad}/broken"), "all 2 files are damaged: "),
+    (("--dataset", "{bad}/broken"), "all 2 files are damaged: "),
+    (("--skip-damaged", "--dataset", "{bad}/fake"), "a.png: not a PNG or JPEG"),
+    (("--skip-damaged", "--dataset", "{bad}/damaged"), "--batch-size 64: expected at most the 1"),
+    (("--dataset", "{bad}/labels_short.npz"), "train_labels: int64 [39]: expected integers or"),
+    (("--dataset", "{bad}/labels_fractions.npz"), "train_labels: float64 [40]: expected integers"),
+    (("--dataset", "{bad}/labels_square.npz"), "train_labels: int64 [8, 5]: expected integers"),
+    (("--dataset", "{bad}/labels_unnamed.npz"), "train_labels: 0 to 39: expected 0 to 1, the"),
+    (("--dataset", "{bad}/labels_below.npz"), "train_labels: -1 to 38: expected 0 to 39, the"),
+    (("--dataset", "{bad}/labels_numbers.npz"), "label_names: int64 [40]: expected strings [K]"),
+    (("--dataset", "{bad}/labels_both.npz"), "train_labels, test_labels: expected one type"),
     (
         ("--dataset", "{bad}/binary.npy", "--likelihood", "continuous_bernoulli"),
         "--likelihood continuous_bernoulli",

@@ -1,10 +1,15 @@
 """What each command of `python -m tfp_vae` writes, against the methods of the loaded model."""
 
 import csv
+import json
 import re
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from helpers import folders
 from PIL import Image
 
@@ -92,6 +97,19 @@ def test_encode(run, model, tmp_path):
         np.testing.assert_allclose(arrays["scale_tril"][[2, 0]], posterior.scale_tril, atol=1e-6)
 
 
+def test_encode_writes_labels(run, model, tmp_path):
+    run("encode run classes {out}/e.csv")
+    with open(tmp_path / "e.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:3] == ["name", "label", "mean_0"]
+    assert [row["label"] for row in rows] == [row["name"].split("/")[1] for row in rows]
+    run("encode run classes {out}/e.npz")
+    with np.load(tmp_path / "e.npz") as arrays:
+        assert arrays["label"].tolist() == [row["label"] for row in rows]
+    run("encode run photos {out}/e.csv")
+    assert "label" not in (tmp_path / "e.csv").read_text()
+
+
 def test_interpolate(run, model, tmp_path, grey_images):
     run("interpolate run images.npy:0 images.npy:1 {out}/i.png --steps 5 --spherical")
     images = model.interpolate(*grey_images[:2], steps=5, spherical=True)
@@ -122,6 +140,49 @@ def test_arithmetic(run, model, tmp_path, grey_images):
     direction = model.latent_direction(grey_images[:2], np.load("files.npy"))
     images = model.apply_direction(grey_images[9], direction, [-1.5, 0.0, 2.0])
     assert_shows(tmp_path / "a.png", images, rows=1, columns=3)
+
+
+def test_arithmetic_with_labels(run, tmp_path):
+    flags = {
+        "labels": "--with-label smiling --without-label not_smiling --labelled classes",
+        "folders": "--with classes/smiling --without classes/not_smiling",
+        "mixed": "--with classes/smiling --without-label not_smiling --labelled classes",
+    }
+    images = []
+    for name, given in flags.items():
+        run(f"arithmetic run images.npy:9 {{out}}/{name}.npz {given}")
+        with np.load(tmp_path / f"{name}.npz") as arrays:
+            images.append(arrays["image"])
+    np.testing.assert_array_equal(images[0], images[1])
+    np.testing.assert_array_equal(images[0], images[2])
+    run(
+        "arithmetic run images.npy:9 {out}/twice.npz --with-label smiling --without photos "
+        "--labelled classes --labelled classes"
+    )
+    with np.load(tmp_path / "twice.npz") as arrays:
+        assert not np.array_equal(arrays["image"], images[0])
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "symmetric_kl"])
+def test_search_counts_labels(metric, run, tmp_path, grey_images):
+    labels = np.where(np.arange(10) % 3, "smiling", "not_smiling")
+    np.savez("labelled.npz", test=grey_images[:10], test_labels=labels)
+    run(f"search build run classes {{out}}/index.npz --metric {metric}")
+    run(f"search build run photos {{out}}/bare.npz --metric {metric}")
+    for image, label in (
+        ("classes/smiling/1.png", "smiling"),
+        ("classes/not_smiling/0.png", "not_smiling"),
+        ("labelled.npz:test:3", "not_smiling"),
+    ):
+        *found, last = run(f"search query run {{out}}/index.npz {image} --count 4").splitlines()
+        same = sum(f"classes/{label}/" in line for line in found)
+        assert last == f"{same} of 4 have the label of the query, {label}" and same > 0
+    for index, image in (
+        ("index", "photos/0.png"),
+        ("index", "images.npy:0"),
+        ("bare", "classes/smiling/1.png"),
+    ):
+        assert "label" not in run(f"search query run {{out}}/{index}.npz {image}").splitlines()[-1]
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "symmetric_kl"])
@@ -159,6 +220,48 @@ def test_info(run, place):
     assert "run/1: images (8, 9, 1), 4 latents" in printed
     assert "nats per image\n  elbo: -12.5" in printed
     assert "decode(latent float32 (None, 4)) -> mean float32 (None, 8, 9, 1)" in printed
+
+
+def test_the_background_is_that_of_the_run(run, model, place, tmp_path):
+    Image.new("LA", (9, 8), (0, 0)).save("clear.png")
+    config = place / "run" / "1" / "config.json"
+    for settings, flags, grey in (
+        (None, "", 0),
+        ({}, "", 0),
+        ({"background": "white"}, "", 1),
+        ({"background": "white"}, "--background #000000", 0),
+    ):
+        if settings is not None:
+            config.write_text(json.dumps(settings))
+        run(f"reconstruct run clear.png {{out}}/r.npz {flags}")
+        with np.load(tmp_path / "r.npz") as arrays:
+            np.testing.assert_array_equal(arrays["image"], np.full((1, 8, 9, 1), grey))
+    config.unlink()
+
+
+def test_damaged_files_are_left_out(run, tmp_path):
+    shutil.copytree("photos", tmp_path / "some")
+    (tmp_path / "some" / "1.png").write_bytes(b"")
+    printed = run("encode run {out}/some {out}/e.npz --skip-damaged").splitlines()
+    assert printed[0] == f"left out 1 file, damaged: {tmp_path}/some/1.png"
+    run("encode run photos/0.png photos/2.png {out}/good.npz")
+    with np.load(tmp_path / "e.npz") as some, np.load(tmp_path / "good.npz") as good:
+        np.testing.assert_array_equal(some["mean"], good["mean"])
+
+
+@pytest.mark.mnist
+def test_a_split_of_tfds_as_a_user_gives_it(place, mnist_dir, tmp_path, clean_environment):
+    argv = ["encode", "run", "tfds:mnist:test:3", tmp_path / "e.csv", "--resize"]
+    result = subprocess.run(
+        [sys.executable, "-m", "tfp_vae", *argv],
+        cwd=place,
+        env={**clean_environment, "TFDS_DATA_DIR": mnist_dir},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    row = next(iter(tfds.load("mnist", split="test[3:4]", data_dir=mnist_dir)))
+    assert f"tfds:mnist:test:3,{row['label']}," in (tmp_path / "e.csv").read_text()
 
 
 def test_resize_converts_what_it_is_asked_to(run, model, tmp_path):

@@ -1,6 +1,7 @@
 """`python -m tfp_vae` as a whole: what it refuses, what it waits for, what it needs."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import tfp_vae
 from tfp_vae.__main__ import main
 
 ROOT = Path(__file__).parents[1]
+SUM = "arithmetic run images.npy:0 {out}/a.png"
 COMMANDS = [
     *("sample", "reconstruct", "encode", "interpolate", "traverse", "arithmetic"),
     *("search build", "search query", "mixture", "info"),
@@ -55,6 +57,30 @@ def place(grey_images, tmp_path_factory):
         ("traverse run images.npy:0 {out}/t.png --dimension 4", "--dimension 4: expected 0 to 3"),
         ("traverse run images.npy:0 {out}/t.png --range 0 nan", "--range"),
         ("arithmetic run images.npy:0 {out}/a.png --with photos", "--without"),
+        (
+            f"{SUM} --with photos --without photos --with-label smiling",
+            "--with, --with-label: both",
+        ),
+        (f"{SUM} --without-label smiling --labelled classes", "--with, --with-label: none given"),
+        (f"{SUM} --with-label smiling --without photos", "--labelled: expected with --with-label"),
+        (f"{SUM} --with photos --without photos --labelled classes", "--labelled: expected with"),
+        (
+            f"{SUM} --with-label happy --without-label smiling --labelled classes",
+            "no label happy: expected one of not_smiling, smiling",
+        ),
+        (
+            f"{SUM} --with-label happy --without photos --labelled classes --labelled photos",
+            "photos: no labels: expected a folder whose files are all in sub-folders",
+        ),
+        (f"{SUM} --with-label 1 --without-label 2 --labelled images.npy", "images.npy: no labels"),
+        ("encode run photos {out}/e.csv --background blurple", "expected a colour name, such as"),
+        ("encode coloured photos {out}/e.csv", "config.json: background [1]: expected a colour"),
+        ("encode run broken {out}/e.csv", "2 of 3 files are damaged: broken/a.png, broken/b.png"),
+        ("search build run broken/a.png {out}/i.npz --skip-damaged", "a.png: not a PNG or JPEG"),
+        ("traverse run photos/0.png {out}/t.png --skip-damaged", "--skip-damaged"),
+        ("encode run tfds:mnist {out}/e.csv", "tfds:mnist: expected tfds:NAME:SPLIT or"),
+        ("encode run tfds:no_such_set:test {out}/e.csv", "tfds:no_such_set:test: "),
+        ("search query run index.npz photos/0.png", "index.npz: labels has shape (4,)"),
         ("search build plain photos {out}/x.npz --metric symmetric_kl", "deterministic posterior"),
         ("search query run images.npy images.npy:0", "images.npy: no array fingerprint, means"),
         ("mixture run photos {out}/m.npz", "--components 10: 3 images: expected more images"),
@@ -72,6 +98,14 @@ def test_bad_input_is_one_line_and_writes_nothing(
     Image.fromarray(np.zeros((20, 20), np.uint8)).save("large.png")
     Image.fromarray(np.ones((8, 9), np.uint8)).save("mask.png")
     Path("bad.png").write_bytes(Path("photos/0.png").read_bytes()[:60])
+    Path("broken").mkdir(exist_ok=True)
+    Path("broken/a.png").write_bytes(b"")
+    Path("broken/b.png").write_bytes(Path("photos/0.png").read_bytes()[:60])
+    shutil.copy("photos/0.png", "broken/c.png")
+    shutil.copytree("run", "coloured", dirs_exist_ok=True)
+    Path("coloured/1/config.json").write_text('{"background": [1]}')
+    arrays = {"means": np.zeros((3, 4)), "names": list("abc"), "labels": list("abcd")}
+    np.savez("index.npz", fingerprint="", **arrays)
     assert main(text.format(out=tmp_path).split()) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and len(captured.err.splitlines()) == 1

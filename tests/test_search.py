@@ -77,10 +77,24 @@ def test_a_small_collection_is_found_whole(metric):
     assert index.names[found.item[0, 0]] == "b"
 
 
+def test_labels_are_kept_and_an_index_without_them_loads(tmp_path):
+    means, scales = posteriors(3, seed=0)
+    path = tmp_path / "index.npz"
+    for labels in (["a", "b", "a"], None):
+        built = search.Index(means, names=list("xyz"), scale_trils=scales, labels=labels)
+        built.save(path, fingerprint="f")
+        loaded = search.Index.load(path, fingerprint="f")
+        assert (loaded.labels if labels is None else loaded.labels.tolist()) == labels
+    np.savez(path, means=means, names=list("xyz"), fingerprint="f")  # as version 0.1.0 did
+    assert search.Index.load(path, fingerprint="f").labels is None
+
+
 def test_what_cannot_be_an_index():
     means, scales = posteriors(3, seed=0)
     with pytest.raises(ValueError, match="3 means, 2 names"):
         search.Index(means, names=["a", "b"])
+    with pytest.raises(ValueError, match="3 means, 1 labels"):
+        search.Index(means, names=list("abc"), labels=["a"])
     with pytest.raises(ValueError, match="at least 1"):
         search.Index(means[:0], names=[])
     with pytest.raises(ValueError, match="no density"):

@@ -12,7 +12,8 @@ def make(place, images):
 
     Args:
       place: an empty folder. It gets `run` and, of a deterministic posterior, `plain`;
-        `images.npy`; and the first three images as `files.npy` of uint8 and as files in `photos`.
+        `images.npy`; `classes`, the first ten images as files in sub-folders that are labels;
+      and the first three images as `files.npy` of uint8 and as files in `photos`.
       images: float32 [N, 8, 9, 1].
     """
     vae = small_vae()
@@ -23,5 +24,9 @@ def make(place, images):
     files = np.rint(255 * images[:3]).astype(np.uint8)
     np.save(place / "files.npy", files)
     (place / "photos").mkdir()
+    for index, image in enumerate(np.rint(255 * images[:10]).astype(np.uint8)):
+        folder = place / "classes" / ("smiling" if index % 3 else "not_smiling")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(folder / f"{index}.png")
     for index, image in enumerate(files):
         Image.fromarray(image[..., 0]).save(place / "photos" / f"{index}.png")
