@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import tfp_vae
 from tfp_vae.cli.app import run
 from training.config import Config
 from training.data import splits as data
+from training.evaluate import _draw
 from training.evaluate import evaluate as command
 
 
@@ -116,6 +118,41 @@ def test_bad_input(argv, message, runs, tmp_path, capsys):
     assert captured.out == "" and message in captured.err
     assert captured.err.count("\n") == 1
     assert not list(tmp_path.iterdir()) and not list((runs / "plain").glob("evaluation*"))
+
+
+def test_the_figure_names_at_most_ten_classes():
+    count = 40
+    found = SimpleNamespace(
+        kl_per_dimension=np.arange(4.0),
+        mean_variance=np.arange(4.0),
+        active_units=3,
+        num_images=count,
+        latent_means=np.random.default_rng(0).normal(size=(count, 4)),
+    )
+    for names, shown in (
+        (("$x", "_y", "z\n"), ["$x", "_y", "z"]),
+        ([f"n{i}" for i in range(10)], [f"n{i}" for i in range(10)]),
+        ([f"n{i}" for i in range(11)], None),
+        (None, None),
+    ):
+        labels = np.arange(count) % len(names or "abc") - (names is not None)  # -1: has none
+        figure = _draw(found, labels, names)
+        figure.canvas.draw()
+        bar = figure.axes[-1]
+        written = [text.get_text() for text in bar.get_yticklabels()]
+        assert (written == shown) == (shown is not None), written
+
+
+def test_the_command_draws_label_names(runs, tmp_path, capfd):
+    labels = np.arange(60) % 2
+    names = np.array(["$\\frac{smiling}", "\u7b11"])  # not in Matplotlib's font
+    train = np.random.default_rng(0).random((60, 8, 8))
+    np.savez(runs / "x.npz", train=train, train_labels=labels, label_names=names)
+    try:
+        assert in_process(runs / "x", "--out", tmp_path) == 0
+    finally:
+        (runs / "x.npz").unlink()
+    assert capfd.readouterr().err == "" and (tmp_path / "evaluation.png").is_file()
 
 
 def test_labels_follow_the_images():

@@ -1,8 +1,11 @@
 """Training data as people have it: labels, transparency and damaged files."""
 
+import json
+
 import numpy as np
 import pytest
 from helpers import data_sets
+from helpers.commands import command
 from PIL import Image
 
 from tfp_vae.errors import InputError
@@ -188,6 +191,31 @@ def test_at_most_ten_damaged_files_are_named(folder, capsys):
     out = capsys.readouterr().out
     assert out.startswith("left out 15 files, damaged: ") and out.endswith(", ...\n")
     assert out.count(".png") == 10
+
+
+def test_a_run_on_such_files_says_nothing_on_stderr(tmp_path, clean_environment):
+    rng = np.random.default_rng(0)
+    broken_exif = Image.Exif()
+    broken_exif[0x010F] = "a camera of some name"
+    for index in range(20):
+        image = Image.fromarray(rng.integers(0, 4, (9, 9)).astype(np.uint8))
+        image.putpalette(rng.bytes(12))
+        place = tmp_path / "photos" / f"class{index % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        image.save(place / f"{index}.png", transparency=bytes([0, 80, 255, 255]))
+        exif = broken_exif.tobytes()[:-9]
+        image.convert("RGB").save(place / f"{index}.jpg", exif=exif)
+    (place / "19.png").write_bytes(b"")
+    with pytest.warns(UserWarning), Image.open(place / "1.jpg") as image:
+        image.getexif()
+    flags = ["--background", "white", "--skip-damaged", "--batch-size", 8, "--epochs", 1]
+    argv = ["--dataset", "photos", "--hidden-units", 8, "--latent-size", 2, *flags]
+    result = command(*argv, cwd=tmp_path, env=clean_environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "left out 1 file, damaged: photos/class1/19.png\n" in result.stdout
+    settings = json.loads((tmp_path / "saved_models/photos/1/config.json").read_text())
+    assert (settings["background"], settings["skip_damaged"]) == ("white", True)
+    assert settings["data"]["splits"]["train"] == [31, 9, 9, 3]
 
 
 @pytest.mark.smiles
