@@ -298,6 +298,13 @@ def test_one_damaged_file_says_why_and_a_file_may_be_given_twice(pixels):
         image_sources.read(["photos", "photos/0.png"], SHAPE)
 
 
+def test_resizing_is_traced_once(tmp_path):
+    for side in range(20, 26):
+        Image.new("L", (side, 30)).save(f"{side}.png")
+        assert image_sources.read([f"{side}.png"], (7, 7, 1), resize=True).pixels.max() == 0
+    assert folders._resizer((7, 7, 1)).experimental_get_tracing_count() == 1
+
+
 def test_large_files_are_decoded_in_two_threads(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (9, 400, 450)).astype(np.uint8)

@@ -1,5 +1,6 @@
 """Many image files: which of them are damaged, and their pixels in one shape."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -96,11 +97,6 @@ class ImageFiles:
         self.dtype = np.dtype(np.uint8)
         self.background = background
         self._threads = threads
-        # As a graph, resizing a small image takes a tenth of the time.
-        any_size = tf.TensorSpec([None, None, image_shape[2]], tf.uint8)
-        self._resized = tf.function(
-            lambda image: convert.resize(image, image_shape[:2]), input_signature=[any_size]
-        )
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         return np.stack([self.read(path) for path in self.paths[rows]])
@@ -114,7 +110,7 @@ class ImageFiles:
         pixels = files.read_file(path, self.shape[-1], self.background)
         if pixels.shape == self.shape[1:]:
             return pixels
-        return self._resized(pixels).numpy()
+        return _resizer(self.shape[1:])(pixels).numpy()
 
     def select(self, rows: Sequence[int]) -> "ImageFiles":
         """Some of the files."""
@@ -136,6 +132,18 @@ class ImageFiles:
         if damaged:
             raise _damage(damaged, self.paths)
         return pixels
+
+
+@functools.lru_cache(maxsize=4)
+def _resizer(image_shape: Shape) -> Callable[[np.ndarray], tf.Tensor]:
+    """`convert.resize` to that shape, as a graph: a small image takes a tenth of the time.
+
+    It is kept, because to trace it again takes long, and TensorFlow warns of it.
+    """
+    any_size = tf.TensorSpec([None, None, image_shape[2]], tf.uint8)
+    return tf.function(
+        lambda image: convert.resize(image, image_shape[:2]), input_signature=[any_size]
+    )
 
 
 def _damage(damaged: Mapping[Path, ImageError], paths: Sequence[Path]) -> ImageError:
