@@ -180,6 +180,13 @@ def test_without_damaged_files_the_run_has_the_images_of_a_clean_folder(folder, 
     assert capsys.readouterr().out == ""
 
 
+def test_names_of_damaged_files_do_not_reach_the_terminal_raw(folder, capsys):
+    (folder / "class0" / "\x1b[2J\n.png").write_bytes(b"")
+    data.load(config_of(folder, skip_damaged=True))
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1 and "class0/\\x1b[2J .png" in out
+
+
 def test_at_most_ten_damaged_files_are_named(folder, capsys):
     damage(folder, header=range(15))
     with pytest.raises(

@@ -99,6 +99,10 @@ def transparent(kind, path):
         path.write_bytes(png_of(levels, bits, 0, bytes([0, int(levels[key])])))
         scale = 255 // (2**bits - 1)
         return levels[..., None] * scale, np.where(levels == levels[key], 0, 255)
+    if kind == "grey and alpha of 16 bits":
+        deep = np.dstack([grey, alpha]).astype(int) * 256 + 17
+        path.write_bytes(png_of(deep, 16, 4))
+        return grey[..., None], alpha
     assert kind == "colours of 16 bits"
     deep = colour.astype(int) * 256 + 17
     deep[0] = deep[key]
@@ -107,8 +111,8 @@ def transparent(kind, path):
     return deep // 256, np.where((deep == deep[key]).all(axis=-1), 0, 255)
 
 
-def png_of(pixels, bits, colour_type, transparency):
-    """The bytes of a PNG with a tRNS chunk, which Pillow cannot write with 2, 4 or 16 bits."""
+def png_of(pixels, bits, colour_type, transparency=None):
+    """The bytes of a PNG of 2, 4 or 16 bits, which Pillow cannot write, with a tRNS chunk."""
 
     def chunk(kind, content):
         checksum = struct.pack(">I", zlib.crc32(kind + content))
@@ -119,8 +123,10 @@ def png_of(pixels, bits, colour_type, transparency):
     padded = [row + "0" * (-len(row) % 8) for row in digits]
     packed = b"".join(b"\0" + int(row, 2).to_bytes(len(row) // 8, "big") for row in padded)
     header = struct.pack(">IIBBBBB", pixels.shape[1], len(pixels), bits, colour_type, 0, 0, 0)
-    parts = [(b"IHDR", header), (b"tRNS", transparency), (b"IDAT", zlib.compress(packed))]
-    return files.PNG + b"".join(chunk(*part) for part in [*parts, (b"IEND", b"")])
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(packed)), (b"IEND", b"")]
+    if transparency is not None:
+        parts.insert(1, (b"tRNS", transparency))
+    return files.PNG + b"".join(chunk(*part) for part in parts)
 
 
 @pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255), RED], ids=str)
@@ -129,11 +135,13 @@ def png_of(pixels, bits, colour_type, transparency):
     [
         *("RGBA", "LA", "palette", "palette of one", "bits", "L", "RGB", "grey of 16 bits"),
         *("grey of 2 bits", "grey of 4 bits", "colours of 16 bits"),
+        "grey and alpha of 16 bits",
     ],
 )
 def test_transparency_is_composited(kind, background, tmp_path):
     colour, alpha = transparent(kind, tmp_path / "a.png")
     assert alpha.min() == 0 and alpha.max() == 255
+    assert files.file_shape(tmp_path / "a.png") == (8, 9, colour.shape[-1])
     expected = blended(colour, alpha, background)
     actual = files.read_file(tmp_path / "a.png", 3, background)
     np.testing.assert_allclose(actual, expected, atol=1.0)

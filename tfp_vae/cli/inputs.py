@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfp_vae.cli.app import shown
+from tfp_vae.cli.app import one_line, shown
 from tfp_vae.cli.arguments import Conversion, Reading
 from tfp_vae.errors import InputError
 from tfp_vae.images import sources
@@ -33,7 +33,7 @@ def read(
         need_labels=need_labels,
     )
     if found.left_out:
-        print(found.left_out)
+        print(one_line(found.left_out))
     return found
 
 

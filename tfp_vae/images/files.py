@@ -47,6 +47,8 @@ def file_shape(path: str | Path) -> tuple[int, int, int]:
         if image.format == "JPEG" and _orientation(image, path) in ROTATED:
             height, width = width, height
         grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
+        # Pillow opens grey with an alpha as RGBA where both have 16 bits.
+        grey |= any(tile.args == "LA;16B" for tile in image.tile)
         return height, width, 1 if grey else 3
 
 

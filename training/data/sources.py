@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfp_vae.cli.app import one_line
 from tfp_vae.errors import ImageError, InputError
 from tfp_vae.images import arrays, convert, files, folders
 from tfp_vae.images import labels as class_labels
@@ -98,7 +99,7 @@ def _folder(folder: Path, config: Config) -> Split:
         in_memory=lambda shapes: fits_in_memory(len(shapes), common(shapes)),
     )
     if found.damaged:
-        print(found.left_out())
+        print(one_line(found.left_out()))
     sizes = {shape[:2] for shape in found.shapes}
     if side is None and len(sizes) > 1:
         raise ImageError(f"files of {len(sizes)} sizes: give --image-size")
