@@ -130,7 +130,7 @@ def test_the_figure_names_at_most_ten_classes():
         latent_means=np.random.default_rng(0).normal(size=(count, 4)),
     )
     for names, shown in (
-        (("$x", "_y", "z\n"), ["$x", "_y", "z"]),
+        ((r"$\frac$", "_y", "z\n"), [r"$\frac$", "_y", "z"]),
         ([f"n{i}" for i in range(10)], [f"n{i}" for i in range(10)]),
         ([f"n{i}" for i in range(11)], None),
         (None, None),
@@ -145,7 +145,7 @@ def test_the_figure_names_at_most_ten_classes():
 
 def test_the_command_draws_label_names(runs, tmp_path, capfd):
     labels = np.arange(60) % 2
-    names = np.array(["$\\frac{smiling}", "\u7b11"])  # not in Matplotlib's font
+    names = np.array([r"$\frac{smiling}$", "\u7b11"])  # not in Matplotlib's font
     train = np.random.default_rng(0).random((60, 8, 8))
     np.savez(runs / "x.npz", train=train, train_labels=labels, label_names=names)
     try:
