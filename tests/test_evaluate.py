@@ -1,5 +1,6 @@
 """`python -m training.evaluate`: its figures, its files, what it refuses; and labels of images."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -137,7 +138,7 @@ def test_the_figure_names_at_most_ten_classes():
     ):
         labels = np.arange(count) % len(names or "abc") - (names is not None)  # -1: has none
         figure = _draw(found, labels, names)
-        figure.canvas.draw()
+        figure.savefig(io.BytesIO())
         bar = figure.axes[-1]
         written = [text.get_text() for text in bar.get_yticklabels()]
         assert (written == shown) == (shown is not None), written

@@ -13,7 +13,7 @@ from tfp_vae.images.sources import Collection
 from tfp_vae.saved_model.load import read_json
 
 if TYPE_CHECKING:
-    from tfp_vae import InferenceModel
+    from tfp_vae.inference.model import InferenceModel
 
 
 def read(
