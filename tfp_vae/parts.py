@@ -3,7 +3,7 @@
 import dataclasses
 import importlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pydantic
 
@@ -54,6 +54,11 @@ class Part:
         module, _, name = self.path.partition(":")
         return getattr(importlib.import_module(module), name)
 
+    def classes(self) -> tuple[Any, ...]:
+        """The classes that the part makes: `load()`, or those that this function returns."""
+        part = self.load()
+        return (part,) if isinstance(part, type) else get_args(get_type_hints(part)["return"])
+
 
 class Registry(Mapping[str, Part]):
     """The parts of one kind by name; the first is the default.
@@ -62,11 +67,13 @@ class Registry(Mapping[str, Part]):
       kind: what the parts are, for example "prior": also the name of the flag.
       help: one sentence for `--help`.
       parts: name -> `Part`. Parts that share an option share the `Option` object.
+      auto: whether `training.fit` chooses the part by the images, unless one is named.
     """
 
-    def __init__(self, kind: str, help: str, parts: Mapping[str, Part]) -> None:
+    def __init__(self, kind: str, help: str, parts: Mapping[str, Part], auto: bool = False) -> None:
         self.kind = kind
         self.help = help
+        self.auto = auto
         self._parts = dict(parts)
 
     def __getitem__(self, name: str) -> Part:

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
 from tensorflow_probability import layers as tfpl
+
+from tfp_vae.layers.counted_draws import CountedDraws
 
 # Largest magnitude of a distribution parameter. Its square, summed over any event, is finite in
 # float32, so that no finite (or infinite) input turns a KL or a log-likelihood into NaN.
@@ -24,12 +25,15 @@ _CONVERT_TO_TENSOR_FNS = {
 }
 
 
+DistributionFn = Callable[[tf.Tensor], tfd.Distribution]
+
+
 def bound(params: tf.Tensor) -> tf.Tensor:
     """Clips raw parameters to +-`PARAMETER_BOUND`; shape and dtype stay."""
     return tf.clip_by_value(params, -PARAMETER_BOUND, PARAMETER_BOUND)
 
 
-class DistributionLayer(tfpl.DistributionLambda):
+class DistributionLayer(tfpl.DistributionLambda, CountedDraws):
     """A `DistributionLambda` that saves by its config and draws from a generator of its own.
 
     Subclasses define `make_distribution(params)` and list their own constructor arguments in
@@ -37,13 +41,13 @@ class DistributionLayer(tfpl.DistributionLambda):
 
     * the config holds plain values, never a pickled function, so that .keras and SavedModel load in
       safe mode (tensorflow/probability #325, #742, #1350, #1604);
-    * a random draw is a function of the seed, the replica and the number of draws so far. That
-      number is a variable and so in every checkpoint: a run that is resumed with the same seed
-      continues the same sequence of draws;
+    * a random draw is a function of the seed, the replica and the number of draws so far, which is
+      in every checkpoint (`CountedDraws`);
     * parameters and densities stay float32 under mixed precision.
 
     Attributes:
       discrete: whether `log_prob` is the log of a probability; otherwise it is that of a density.
+      binary: of a likelihood, whether it is a probability of images of zeros and ones only.
       has_density: False for a distribution with all mass on one point, which has no KL.
 
     Args:
@@ -54,6 +58,7 @@ class DistributionLayer(tfpl.DistributionLambda):
     """
 
     discrete = False
+    binary = False
     has_density = True
 
     def __init__(
@@ -80,27 +85,11 @@ class DistributionLayer(tfpl.DistributionLambda):
         self.seed = seed
         self._convert_to_tensor_name = name
         if name == "sample":
-            self._first_seed = np.random.randint(2**31) if seed is None else seed
-            # Per-replica counter: replicas draw equally often, so no synchronisation is needed.
-            self._draws = tf.Variable(
-                0,
-                dtype=tf.int64,
-                trainable=False,
-                name="draws",
-                synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )
-
-    def _next_seed(self) -> tf.Tensor:
-        """The seed of one more draw, int64 [2]."""
-        context = tf.distribute.get_replica_context()
-        replica = 0 if context is None else context.replica_id_in_sync_group
-        first = tf.cast(replica, tf.int64) * 2**32 + self._first_seed
-        return tf.stack([first, self._draws.assign_add(1)])
+            self.count_draws(seed)
 
     def draw(self, distribution: tfd.Distribution) -> tf.Tensor:
         """One more draw from `distribution`, from the layer's own generator."""
-        return self.sample(distribution, self._next_seed())
+        return self.sample(distribution, self.next_seed())
 
     def sample(self, distribution: tfd.Distribution, seed: tf.Tensor) -> tf.Tensor:
         """A draw from `distribution` that is a function of `seed`, int32 or int64 [2]."""
@@ -142,7 +131,7 @@ def _tfp_seed(seed: tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform([2], seed, None, None, tf.int32)
 
 
-def distribution_fn(model: tf_keras.Model) -> Callable[[tf.Tensor], tfd.Distribution]:
+def distribution_fn(model: tf_keras.Model) -> DistributionFn:
     """`model`, which ends in a `DistributionLayer`, as a function to its distribution.
 
     Calling the model itself also turns the distribution into a tensor, which may be a random draw;

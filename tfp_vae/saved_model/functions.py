@@ -1,7 +1,5 @@
 """The signatures of the contract as TensorFlow functions of a live `VAE`."""
 
-from typing import Any, get_args, get_type_hints
-
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
@@ -131,11 +129,6 @@ def _name(kind: str, layer: DistributionLayer | Prior) -> str:
         name = type(fixed).__name__
         return f"{name}({type(fixed.distribution).__name__})" if name == "Independent" else name
     for name, part in PARTS[kind].items():
-        if type(layer) in _classes(part.load()):
+        if type(layer) in part.classes():
             return name
     return type(layer).__name__
-
-
-def _classes(part: Any) -> tuple[type, ...]:
-    """The classes that a part makes: itself, or those that its function says it returns."""
-    return (part,) if isinstance(part, type) else get_args(get_type_hints(part)["return"])
