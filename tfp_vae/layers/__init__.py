@@ -16,22 +16,28 @@ POSTERIORS = Registry(
     },
 )
 
+_SCALE = Option(
+    Literal["shared", "per_pixel"] | Annotated[float, Interval(ge=1e-3, le=3e38)],
+    "shared",
+    "Scale of the pixels of a normal or logistic likelihood: one, fitted by maximum likelihood; "
+    "one for each pixel; or a number.",
+)
+
 LIKELIHOODS = Registry(
     "likelihood",
-    "Family of p(x|z). Bernoulli pixels are binarised: afresh in training, once for evaluation.",
+    "Family of p(x|z). Bernoulli pixels are binarised: afresh in training, once for evaluation. "
+    "`auto`: Bernoulli where nearly all pixels are near 0 or 1, else normal.",
     {
         "independent_bernoulli": Part("tfp_vae.layers.likelihoods:IndependentBernoulli"),
         "continuous_bernoulli": Part("tfp_vae.layers.likelihoods:IndependentContinuousBernoulli"),
         "independent_normal": Part(
             "tfp_vae.layers.likelihoods:independent_normal",
-            {
-                "likelihood_scale": Option(
-                    Literal["shared", "per_pixel"] | Annotated[float, Interval(ge=1e-3, le=3e38)],
-                    "shared",
-                    "Standard deviation of a normal likelihood: one learned, one for each pixel, "
-                    "or a number.",
-                )
-            },
+            {"likelihood_scale": _SCALE},
+        ),
+        "discretized_logistic": Part(
+            "tfp_vae.layers.discretized_logistic:discretized_logistic",
+            {"likelihood_scale": _SCALE},
         ),
     },
+    auto=True,
 )

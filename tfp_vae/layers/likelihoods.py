@@ -13,8 +13,9 @@ import tf_keras
 from tensorflow_probability import distributions as tfd
 from tensorflow_probability import layers as tfpl
 
-from tfp_vae.layers.base import DistributionLayer, bound
+from tfp_vae.layers.pixels import PerPixel
 from tfp_vae.layers.posteriors import IndependentNormal
+from tfp_vae.layers.shared_scale import SharedScale
 
 # Smallest standard deviation of a pixel, a quarter of the step between two 8-bit grey levels
 # (1/255). Without it a pixel that never changes would send the density to infinity.
@@ -25,11 +26,6 @@ MIN_PIXEL_SCALE = 1e-3
 MEAN_BOUND = 1e-3
 
 
-def _logits(mean: np.ndarray) -> np.ndarray:
-    mean = np.clip(mean, MEAN_BOUND, 1 - MEAN_BOUND)
-    return np.log(mean) - np.log1p(-mean)
-
-
 class _Bernoulli(tfd.Bernoulli):
     """`tfd.Bernoulli` from logits, with one logarithm in its log-probability in place of two."""
 
@@ -38,43 +34,18 @@ class _Bernoulli(tfd.Bernoulli):
         return -tf.nn.sigmoid_cross_entropy_with_logits(labels=event, logits=self.logits)
 
 
-class _PerPixel(DistributionLayer):
-    """A likelihood with one parameter for each pixel and channel."""
+class _Logits(PerPixel):
+    """A likelihood whose parameters are the logits of its pixels' means."""
 
-    def __init__(
-        self,
-        event_shape: tuple[int, ...] = (),
-        convert_to_tensor_fn: str | Callable[..., tf.Tensor] = "sample",
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        self.event_shape = tuple(np.atleast_1d(event_shape).astype(int).tolist())
-        DistributionLayer.__init__(self, convert_to_tensor_fn, seed, **kwargs)
+    spread = 1.0
 
-    @staticmethod
-    def params_size(event_shape: tuple[int, ...] = ()) -> int:
-        """The number of parameters of one draw."""
-        return int(np.prod(event_shape))
-
-    def start(self, mean: np.ndarray) -> np.ndarray:
-        """The parameters before training, [parameters, H, W, C], for images with this mean."""
-        return _logits(mean)[np.newaxis]
-
-    def reshaped(self, params: tf.Tensor) -> tf.Tensor:
-        """`params` [..., size], bounded, as [..., *event_shape]."""
-        params = bound(tf.convert_to_tensor(params))
-        return tf.reshape(params, tf.concat([tf.shape(params)[:-1], self.event_shape], axis=0))
-
-    def independent(self, pixels: tfd.Distribution) -> tfd.Independent:
-        """`pixels`, a distribution of each pixel, as one of whole images."""
-        return tfd.Independent(pixels, reinterpreted_batch_ndims=len(self.event_shape))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "event_shape": self.event_shape}
+    def start(self, mean: np.ndarray, deviation: float) -> np.ndarray:
+        mean = np.clip(mean, MEAN_BOUND, 1 - MEAN_BOUND)
+        return (np.log(mean) - np.log1p(-mean))[np.newaxis]
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
-class IndependentBernoulli(_PerPixel, tfpl.IndependentBernoulli):
+class IndependentBernoulli(_Logits, tfpl.IndependentBernoulli):
     """Black or white pixels, from their logits.
 
     The drop-in for `tfp.layers.IndependentBernoulli`: the same arguments, plus those of
@@ -86,6 +57,7 @@ class IndependentBernoulli(_PerPixel, tfpl.IndependentBernoulli):
     """
 
     discrete = True
+    binary = True
 
     def __init__(
         self,
@@ -98,7 +70,7 @@ class IndependentBernoulli(_PerPixel, tfpl.IndependentBernoulli):
     ) -> None:
         self.sample_dtype = sample_dtype
         self.validate_args = validate_args
-        _PerPixel.__init__(self, event_shape, convert_to_tensor_fn, seed, **kwargs)
+        _Logits.__init__(self, event_shape, convert_to_tensor_fn, seed, **kwargs)
 
     def make_distribution(self, params: tf.Tensor) -> tfd.Distribution:
         dtype = self.sample_dtype or tf.float32
@@ -115,7 +87,7 @@ class IndependentBernoulli(_PerPixel, tfpl.IndependentBernoulli):
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
-class IndependentContinuousBernoulli(_PerPixel):
+class IndependentContinuousBernoulli(_Logits):
     """Grey pixels in [0, 1], from their logits, as a density.
 
     Loaiza-Ganem and Cunningham, "The continuous Bernoulli" (2019): the Bernoulli's formula with
@@ -130,51 +102,26 @@ class IndependentContinuousBernoulli(_PerPixel):
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
-class IndependentNormalSharedScale(_PerPixel):
+class IndependentNormalSharedScale(SharedScale):
     """Normal pixels around their means, all with one standard deviation.
 
     Args:
       event_shape: shape of an image, (H, W, C).
-      scale: the standard deviation in pixel units ([0, 1] is black to white); None learns it,
+      scale: the standard deviation in pixel units ([0, 1] is black to white); None fits it,
         bounded below by 1e-3.
 
     Raises:
       ValueError: a scale that is not positive and finite.
     """
 
-    def __init__(
-        self,
-        event_shape: tuple[int, ...] = (),
-        scale: float | None = None,
-        convert_to_tensor_fn: str | Callable[..., tf.Tensor] = "sample",
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if scale is not None and (isinstance(scale, str) or not 0 < scale < np.inf):
-            raise ValueError(f"scale {scale!r}: expected a positive number, or None to learn it")
-        _PerPixel.__init__(self, event_shape, convert_to_tensor_fn, seed, **kwargs)
-        self.fixed_scale = scale
-
-    def build(self, input_shape: Any) -> None:
-        if self.fixed_scale is None:
-            self.raw_scale = self.add_weight("raw_scale", shape=(), initializer="zeros")
-        super().build(input_shape)
-
-    @property
-    def scale(self) -> float | tf.Tensor:
-        """The standard deviation now, a scalar, in pixel units."""
-        if self.fixed_scale is not None:
-            return self.fixed_scale
-        return MIN_PIXEL_SCALE + tf.math.softplus(bound(self.raw_scale))
-
-    def start(self, mean: np.ndarray) -> np.ndarray:
-        return mean[np.newaxis]
+    min_scale = MIN_PIXEL_SCALE
+    fisher_information = 2.0
 
     def make_distribution(self, params: tf.Tensor) -> tfd.Distribution:
         return self.independent(tfd.Normal(loc=self.reshaped(params), scale=self.scale))
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "scale": self.fixed_scale}
+    def score(self, pixels: tfd.Normal, images: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.square((images - pixels.loc) / pixels.scale)) - 1.0
 
 
 def independent_normal(

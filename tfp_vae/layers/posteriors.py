@@ -102,7 +102,12 @@ class IndependentNormal(_NormalLayer, tfpl.IndependentNormal):
     Args:
       event_shape: shape of one draw: D for latents, (H, W, C) for an image.
       min_scale: lower bound of the standard deviation, in the unit of a draw.
+
+    Attributes:
+      spread: of a likelihood, as that of `PerPixel`.
     """
+
+    spread = 0.01
 
     def __init__(
         self,
@@ -123,9 +128,10 @@ class IndependentNormal(_NormalLayer, tfpl.IndependentNormal):
         normal = stock.distribution
         return stock.copy(distribution=normal.copy(scale=normal.scale + self.min_scale))
 
-    def start(self, mean: np.ndarray) -> np.ndarray:
-        """Of a likelihood, the parameters before training: `mean`, and scales of softplus(0)."""
-        return np.stack([mean, np.zeros_like(mean)])
+    def start(self, mean: np.ndarray, deviation: float) -> np.ndarray:
+        """Of a likelihood, the parameters before training, as `PerPixel.start`."""
+        raw = np.log(np.expm1(max(deviation - self.min_scale, self.min_scale)))
+        return np.stack([mean, np.full_like(mean, raw)])
 
     def get_config(self) -> dict[str, Any]:
         own = {

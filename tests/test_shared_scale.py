@@ -1,0 +1,101 @@
+"""The fitted scale of a likelihood: its optimum, its start, and what is left alone."""
+
+import numpy as np
+import pytest
+import tf_keras
+from helpers.models import small_vae
+
+from tfp_vae.layers.shared_scale import CALIBRATION_RATE
+
+FITTED = ("independent_normal", "discretized_logistic")
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Grey images [200, 8, 9, 1] around one mean image, 0.06 wide, of 256 levels."""
+    rng = np.random.default_rng(0)
+    grey = 0.5 + 0.2 * rng.random((1, 8, 9, 1)) + 0.06 * rng.normal(size=(200, 8, 9, 1))
+    return (np.rint(255 * grey.clip(0, 1)) / 255).astype(np.float32)
+
+
+def layer_of(vae):
+    return vae.decoder.layers[-1]
+
+
+def frozen(**options):
+    """A model whose network does not move, so that its scale has one optimum."""
+    vae = small_vae(posterior="deterministic", **options)
+    vae.compile(tf_keras.optimizers.SGD(0.0))
+    return vae
+
+
+@pytest.mark.parametrize("likelihood", FITTED)
+def test_the_scale_ends_at_the_maximum_of_the_likelihood(likelihood, images):
+    vae = frozen(likelihood=likelihood)
+    vae.fit(images, batch_size=200, epochs=100, verbose=0)
+    layer = layer_of(vae)
+    at = {}
+    best = layer.raw_scale.numpy()
+    for step in (-0.03, 0.0, 0.03):
+        layer.raw_scale.assign(best + step)
+        at[step] = vae.evaluate(images, batch_size=200, return_dict=True, verbose=0)["elbo"]
+    assert at[0.0] > max(at[-0.03], at[0.03])
+
+
+def test_a_normal_s_variance_ends_at_the_mean_squared_error(images):
+    vae = frozen(likelihood="independent_normal")
+    vae.fit(images, batch_size=200, epochs=100, verbose=0)
+    error = np.mean((vae.predict(images, verbose=0) - images) ** 2)
+    assert float(layer_of(vae).scale) ** 2 == pytest.approx(error, rel=1e-4)
+
+
+def test_a_step_is_an_exponential_moving_average(images):
+    vae = frozen(likelihood="independent_normal")
+    before = float(layer_of(vae).scale) ** 2
+    error = np.mean((vae.predict(images, verbose=0) - images) ** 2)
+    vae.fit(images, batch_size=200, epochs=1, verbose=0)
+    expected = before + CALIBRATION_RATE * (error - before)
+    assert float(layer_of(vae).scale) ** 2 == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", FITTED)
+def test_the_optimizer_does_not_move_the_scale(likelihood, images):
+    """Adam's step of the scale is replaced: after it, the scale is the same as without it."""
+    scales = []
+    for optimizer in (tf_keras.optimizers.SGD(0.0), tf_keras.optimizers.Adam(0.5)):
+        tf_keras.utils.set_random_seed(0)
+        vae = small_vae(likelihood=likelihood, posterior="deterministic")
+        vae.compile(optimizer)
+        vae.fit(images, batch_size=200, epochs=1, verbose=0)
+        scales.append(float(layer_of(vae).scale))
+    assert scales[0] == pytest.approx(scales[1], rel=1e-5)
+
+
+def test_validation_does_not_move_the_scale_and_a_number_stays(images):
+    vae = frozen(likelihood="independent_normal")
+    before = float(layer_of(vae).scale)
+    vae.evaluate(images, verbose=0)
+    assert float(layer_of(vae).scale) == before
+    fixed = small_vae(likelihood="independent_normal", likelihood_scale=0.3)
+    fixed.fit(images, epochs=1, verbose=0)
+    assert layer_of(fixed).scale == 0.3
+
+
+@pytest.mark.parametrize("likelihood", FITTED)
+@pytest.mark.parametrize("scale", ["shared", "per_pixel"])
+def test_scales_start_at_the_deviation_of_the_images(likelihood, scale, images):
+    vae = small_vae(likelihood=likelihood, likelihood_scale=scale, images=images)
+    pixels = vae(images).distribution
+    of_unit_scale = {"independent_normal": 1.0, "discretized_logistic": np.pi / np.sqrt(3)}
+    stddev = np.mean(pixels.scale) * of_unit_scale[likelihood]
+    mean, deviation = images.mean(axis=0), np.sqrt(np.mean((images - images.mean(axis=0)) ** 2))
+    assert stddev == pytest.approx(deviation, rel=0.05)
+    assert np.abs(pixels.loc - mean).mean() < 2 * deviation  # whatever the latents are
+
+
+def test_a_perfect_reconstruction_keeps_the_lower_bound():
+    vae = frozen(likelihood="independent_normal")
+    constant = np.full((50, 8, 9, 1), 0.5, np.float32)
+    vae.decoder.layers[-2].set_weights([np.zeros((20, 72)), np.full(72, 0.5)])
+    vae.fit(constant, batch_size=50, epochs=200, verbose=0)
+    assert 1e-3 <= float(layer_of(vae).scale) < 1.1e-3
