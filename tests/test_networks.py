@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import tf_keras
 from helpers.models import small_vae
 
 import tfp_vae
-from tfp_vae.networks import NETWORKS
+from tfp_vae.networks import NETWORKS, pyramid
+from tfp_vae.networks.resnet import ResNet
 
 SHAPES = [(8, 8, 1), (9, 8, 3), (28, 20, 1), (11, 37, 3), (28, 28, 1), (64, 48, 3)]
 
@@ -33,6 +35,80 @@ def test_parameters_come_in_the_order_of_tfp_layers(network):
     after = vae.decoder(latents)
     np.testing.assert_array_equal(after.mean(), before.mean())
     assert np.all(after.stddev().numpy() > before.stddev().numpy())
+
+
+@pytest.mark.parametrize(
+    ("size", "filters"),
+    [
+        ((8, 8), (32,)),
+        ((28, 28), (32, 64)),
+        ((28, 20), (32, 64)),
+        ((32, 32), (32, 64, 128)),
+        ((9, 37), (16, 32, 64)),
+        ((64, 64), (16, 32, 64, 128)),
+        ((256, 256), (16, 32, 64, 128, 128, 128)),
+    ],
+)
+def test_depth_follows_the_size_down_to_a_few_positions(size, filters):
+    assert pyramid.default_filters(*size) == filters
+    assert max(pyramid.smallest(*size, len(filters))) <= pyramid.MAX_POSITIONS
+
+
+@pytest.mark.parametrize("network", ["conv", "resnet"])
+def test_a_large_image_trains_and_filters_may_be_given(network):
+    shape = (256, 256, 3)
+    images = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
+    vae = small_vae(shape, network=network, likelihood="independent_normal", filters=(2, 4, 8, 8))
+    vae.fit(images, epochs=1, verbose=0)
+    assert vae.predict(images, verbose=0).shape == images.shape
+    kernels = [layer for layer in vae.encoder.layers if isinstance(layer, tf_keras.layers.Conv2D)]
+    assert {layer.filters for layer in kernels} == {2, 4, 8}
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "silu", "gelu"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_no_unit_is_dead_and_latents_reach_the_image_before_training(network, activation):
+    """Every feature varies over the images, and every latent moves what decodes from it."""
+    images = np.random.default_rng(0).random((64, 32, 32, 1)).astype(np.float32) ** 4
+    vae = small_vae(
+        images.shape[1:],
+        network=network,
+        activation=activation,
+        images=images,
+        likelihood="independent_normal",
+    )
+    features = tf_keras.Model(vae.encoder.inputs, vae.encoder.layers[-2].input)(images).numpy()
+    alive = features.std(axis=0) > 1e-3
+    assert alive.mean() > 0.95
+    assert 0.1 < features.std() < 10
+    latents = np.eye(4, dtype=np.float32)
+    decoded = vae.decoder(latents).mean() - vae.decoder(np.zeros((1, 4))).mean()
+    assert np.all(np.abs(decoded).max(axis=(1, 2, 3)) > 1e-4)
+
+
+def test_the_input_is_standardised_in_each_channel_and_images_stay_in_0_to_1():
+    rng = np.random.default_rng(0)
+    images = (0.1 + rng.random((50, 8, 8, 3)) * [0.1, 0.5, 0.9]).astype(np.float32)
+    vae = small_vae(images.shape[1:], images=images, likelihood="independent_normal")
+    inputs = tf_keras.Model(vae.encoder.inputs, vae.encoder.layers[1].output)(images).numpy()
+    np.testing.assert_allclose(inputs.mean(axis=(0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(inputs.std(axis=(0, 1, 2)), 1, atol=1e-4)
+    as_bytes = np.rint(255 * images).astype(np.uint8)
+    of_bytes = small_vae(images.shape[1:], images=as_bytes).encoder.layers[1]
+    np.testing.assert_allclose(of_bytes.mean, vae.encoder.layers[1].mean, atol=2e-3)
+    decoded = vae.decoder(np.zeros((1, 4))).mean()[0]
+    np.testing.assert_allclose(decoded, images.mean(axis=0), atol=0.1)
+    with pytest.raises(ValueError, match=r"images \(50, 8, 8, 3\): expected \(N, 8, 8, 1\)"):
+        small_vae((8, 8, 1), images=images)
+
+
+def test_residual_blocks_start_as_the_identity():
+    tf_keras.utils.set_random_seed(0)
+    network = ResNet("silu", (8, 8))
+    x = tf_keras.Input((8, 8, 8))
+    block = tf_keras.Model(x, network.block(x, 8))
+    values = np.random.default_rng(0).normal(size=(2, 8, 8, 8)).astype(np.float32)
+    np.testing.assert_array_equal(block(values), values)
 
 
 def test_no_hidden_units_make_a_linear_model():

@@ -5,6 +5,11 @@ from .evaluation.report import evaluate
 from .inference.load import inference_model, load
 from .inference.model import InferenceModel
 from .layers.base import DistributionLayer
+from .layers.discretized_logistic import (
+    IndependentDiscretizedLogistic,
+    IndependentDiscretizedLogisticPerPixel,
+)
+from .layers.input_noise import InputNoise
 from .layers.kl import KLDivergenceRegularizer
 from .layers.likelihoods import (
     IndependentBernoulli,
@@ -28,9 +33,12 @@ __all__ = [
     "FixedPrior",
     "IndependentBernoulli",
     "IndependentContinuousBernoulli",
+    "IndependentDiscretizedLogistic",
+    "IndependentDiscretizedLogisticPerPixel",
     "IndependentNormal",
     "IndependentNormalSharedScale",
     "InferenceModel",
+    "InputNoise",
     "KLDivergenceRegularizer",
     "MultivariateNormalTriL",
     "Prior",

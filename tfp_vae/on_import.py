@@ -91,7 +91,7 @@ def held_stderr() -> Iterator[None]:
 
 def register_classes() -> None:
     """Imports every module that registers a class with Keras: the model's, and each part's."""
-    importlib.import_module("tfp_vae.models.vae")
+    importlib.import_module("tfp_vae.models.build")
     for registry in importlib.import_module("tfp_vae.models").PARTS.values():
         for part in registry.values():
             part.load()

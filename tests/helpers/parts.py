@@ -7,7 +7,7 @@ a test fails where one has none.
 import itertools
 
 CASES = {
-    "network": {"dense": [{"hidden_units": (20,)}], "conv": [{}]},
+    "network": {"dense": [{"hidden_units": (20,)}], "conv": [{}], "resnet": [{"filters": (4, 8)}]},
     "posterior": {
         "multivariate_normal_tril": [{}],
         "independent_normal": [{}],
@@ -17,9 +17,10 @@ CASES = {
     "likelihood": {
         "independent_bernoulli": [{}],
         "continuous_bernoulli": [{}],
-        "independent_normal": [
-            {"likelihood_scale": scale} for scale in ("shared", "per_pixel", 0.5)
-        ],
+        **{
+            name: [{"likelihood_scale": scale} for scale in ("shared", "per_pixel", 0.5)]
+            for name in ("independent_normal", "discretized_logistic")
+        },
     },
 }
 
@@ -32,9 +33,14 @@ def cases(kind):
 # Each part once, with the default parts of the other kinds; the first of each kind is the default.
 EACH_PART = [*cases("network"), *(case for kind in CASES for case in cases(kind)[1:])]
 EACH_PART = [case for index, case in enumerate(EACH_PART) if case not in EACH_PART[:index]]
-EVERY_COMBINATION = [
-    {key: value for part in parts for key, value in part.items()}
-    for parts in itertools.product(*(cases(kind) for kind in CASES))
+# Every pair of parts of two kinds: every posterior, prior and likelihood, the networks in turn.
+EVERY_PAIR = [
+    {**network, **posterior, **prior, **likelihood}
+    for network, (posterior, prior, likelihood) in zip(
+        itertools.cycle(cases("network")),
+        itertools.product(cases("posterior"), cases("prior"), cases("likelihood")),
+        strict=False,
+    )
 ]
 LIKELIHOOD_CASES = cases("likelihood")
 POSTERIORS = list(CASES["posterior"])

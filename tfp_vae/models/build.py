@@ -9,11 +9,16 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_vae.divergences import KL_FORMS
 from tfp_vae.errors import InputError
+from tfp_vae.layers.input_noise import InputNoise
 from tfp_vae.layers.kl import KLDivergenceRegularizer
+from tfp_vae.layers.shared_scale import SharedScale
 from tfp_vae.models import PARTS
+from tfp_vae.models.statistics import Statistics
 from tfp_vae.models.vae import VAE
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.fixed import as_prior
+
+INPUT_NOISE = 0.3  # in standard deviations of the pixels
 
 
 def build_vae(
@@ -26,7 +31,7 @@ def build_vae(
     likelihood: str = PARTS["likelihood"].default,
     kl: str = "auto",
     beta: float = 1.0,
-    mean_image: np.ndarray | None = None,
+    images: np.ndarray | None = None,
     seed: int | None = None,
     **options: Any,
 ) -> VAE:
@@ -41,21 +46,23 @@ def build_vae(
       likelihood: a name in `tfp_vae.layers.LIKELIHOODS`.
       kl: "exact", "monte_carlo", or "auto": the closed form where TFP has one.
       beta: weight of the KL in the loss (Higgins et al., 2017); 1 is the ELBO.
-      mean_image: [H, W, C] in [0, 1], the mean of the training images, which the decoder outputs
-        before training; None is grey, from which Adam takes thousands of steps to a background.
+      images: [N, H, W, C], some of the training images, floats in [0, 1] or uint8 0..255. The
+        encoder standardises its input by their mean and standard deviation in each channel, and
+        adds noise to it in training (`InputNoise`), unless it is binary; the decoder starts at
+        their mean, a likelihood's scale at their deviation from it.
+        None standardises nothing, and starts at grey, 0.25 wide.
       seed: of the posterior's draws; weights follow `tf_keras.utils.set_random_seed`.
       **options: of the parts, as their registries declare them with types and defaults:
         `hidden_units`, `activation`, `likelihood_scale`. They are also flags of `training.fit`.
 
     Raises:
       InputError: (a ValueError) an unknown name, an option that no chosen part has, a value that is
-        not accepted, or an `image_shape` or `mean_image` of another shape.
+        not accepted, or an `image_shape` or `images` of another shape.
     """
     image_shape = tuple(int(size) for size in image_shape)
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise InputError(f"image_shape {image_shape}: expected (height, width, channels)")
-    if mean_image is not None and np.shape(mean_image) != image_shape:
-        raise InputError(f"mean_image {np.shape(mean_image)}: expected the shape {image_shape}")
+    statistics = Statistics.of(images, image_shape)
     if latent_size < 1:
         raise InputError(f"latent_size {latent_size}: expected an integer >= 1")
     if not 0 <= beta < float("inf"):
@@ -79,10 +86,15 @@ def build_vae(
     prior_layer = as_prior(make("prior", latent_size) if isinstance(prior, str) else prior)
     likelihood_layer = make("likelihood", image_shape, convert_to_tensor_fn="mean")
 
-    images = tf_keras.Input(image_shape)
+    pixels = tf_keras.Input(image_shape)
     size = int(posterior_layer.params_size(latent_size))
-    params = tf_keras.layers.Dense(size, kernel_initializer=_small())(trunk.encode(images))
-    encoder = tf_keras.Model(images, posterior_layer(params), name="encoder")
+    entering = pixels
+    if images is not None and not likelihood_layer.binary:  # zeros and ones enter as they are
+        entering = statistics.standardized(pixels)
+        if posterior_layer.has_density:
+            entering = InputNoise(INPUT_NOISE, seed=seed)(entering)
+    params = tf_keras.layers.Dense(size, kernel_initializer=_small())(trunk.encode(entering))
+    encoder = tf_keras.Model(pixels, posterior_layer(params), name="encoder")
     if posterior_layer.has_density:
         exact = {"exact": True, "monte_carlo": False, "auto": None}[kl]
         posterior_layer.activity_regularizer = KLDivergenceRegularizer(
@@ -90,9 +102,14 @@ def build_vae(
         )
 
     latents = tf_keras.Input((latent_size,))
-    mean = np.full(image_shape, 0.5) if mean_image is None else np.asarray(mean_image)
-    params = trunk.decode(latents, likelihood_layer.start(mean))
-    decoder = tf_keras.Model(latents, likelihood_layer(params), name="decoder")
+    start = likelihood_layer.start(statistics.mean, statistics.deviation)
+    decoder = tf_keras.Model(
+        latents,
+        likelihood_layer(trunk.decode(latents, start, likelihood_layer.spread)),
+        name="decoder",
+    )
+    if isinstance(likelihood_layer, SharedScale):
+        likelihood_layer.start_scale(statistics.deviation)
     return VAE(encoder=encoder, decoder=decoder, prior=prior_layer)
 
 

@@ -1,6 +1,6 @@
 """The model: a posterior, a prior and a likelihood under one objective, trained by `fit`."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -8,10 +8,13 @@ import tf_keras
 from tensorflow_probability import distributions as tfd
 from tensorflow_probability import layers as tfpl
 
-from tfp_vae import divergences, objectives
+from tfp_vae import objectives
 from tfp_vae.errors import InputError
 from tfp_vae.layers.base import DistributionLayer, distribution_fn
 from tfp_vae.layers.kl import KLDivergenceRegularizer, deserialize_prior, regularizer_of
+from tfp_vae.layers.shared_scale import SharedScale
+from tfp_vae.models.checks import check_training_data
+from tfp_vae.models.inspection import inspect_posterior
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.fixed import as_prior, is_same_prior
 from tfp_vae.priors.standard_normal import StandardNormal
@@ -21,6 +24,15 @@ from tfp_vae.priors.standard_normal import StandardNormal
 def negative_log_likelihood(images: tf.Tensor, likelihood: tfd.Distribution) -> tf.Tensor:
     """-log p(x|z) of each image in nats, all constants kept: [B]."""
     return -likelihood.log_prob(images)
+
+
+class _Pass(NamedTuple):
+    """One pass over a batch."""
+
+    loss: tf.Tensor  # a scalar, with beta
+    logs: dict[str, tf.Tensor]
+    likelihood: tfd.Distribution  # p(x|z)
+    targets: tf.Tensor  # x, [B, H, W, C]
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
@@ -54,8 +66,6 @@ class VAE(tf_keras.Model):
         or holds another prior than `prior`; a prior over another number of latents; or a
         regularizer with `use_exact_kl=True` where TFP has no closed form.
     """
-
-    kl_form: divergences.KLForm
 
     def __init__(
         self,
@@ -99,36 +109,14 @@ class VAE(tf_keras.Model):
                 f"expected {decoder.input_shape[-1]}, as the decoder takes"
             )
         self.kl_weight = None if self._regularizer is None else self._regularizer.weight
-        self._inspect_posterior()
+        self.posterior_is_normal, self.kl_form = inspect_posterior(
+            encoder, self._posterior_of, self._regularizer, decoder.input_shape[-1]
+        )
         self.loss_tracker = tf_keras.metrics.Mean(name="loss")
         self.elbo_tracker = tf_keras.metrics.Mean(name="elbo")
         self.reconstruction_nll_tracker = tf_keras.metrics.Mean(name="reconstruction_nll")
         self.kl_tracker = tf_keras.metrics.Mean(name="kl")
         self(encoder.inputs[0])  # the shapes that saving needs
-
-    def _inspect_posterior(self) -> None:
-        """Sets `posterior_is_normal` and `kl_form` by tracing the encoder; computes nothing.
-
-        Raises:
-          InputError: q(z|x) is not one vector for each image, of as many latents as p(x|z) takes.
-        """
-        latent_size, regularizer = self.decoder.input_shape[-1], self._regularizer
-
-        @tf.function(autograph=False)
-        def trace(images: tf.Tensor) -> None:
-            posterior = self._posterior_of(images)
-            event, batch = posterior.event_shape, posterior.batch_shape
-            if event != [latent_size] or batch.rank != 1:
-                shapes = f"event shape {event}, batch shape {batch}"
-                expected = f"the event [{latent_size}], as the decoder takes, and the batch [B]"
-                raise InputError(f"posterior {posterior.name}: {shapes}: expected {expected}")
-            self.posterior_is_normal = divergences.as_multivariate_normal(posterior) is not None
-            if regularizer is not None:
-                given = posterior, self.prior, lambda: tf.zeros([1, latent_size]), regularizer.form
-                self.kl_form = divergences.kl_divergence(*given)[1]
-
-        self.kl_form = "none"
-        trace.get_concrete_function(tf.TensorSpec(self.encoder.input_shape, tf.float32))
 
     @property
     def prior(self) -> tfd.Distribution:
@@ -179,7 +167,14 @@ class VAE(tf_keras.Model):
     def fit(
         self, x: Any = None, y: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any
     ) -> tf_keras.callbacks.History:
-        """As `tf_keras.Model.fit`, on images alone or pairs; validation too may be images alone."""
+        """As `tf_keras.Model.fit`, on images alone or pairs; validation too may be images alone.
+
+        Raises:
+          InputError: images of another shape than the model's, or of values outside [0, 1].
+        """
+        shape, likelihood_layer = self.encoder.input_shape[1:], self.decoder.layers[-1]
+        for data in (x if y is None else (x, y), validation_data):
+            check_training_data(data, shape, likelihood_layer)
         if isinstance(validation_data, np.ndarray | tf.Tensor):
             validation_data = (validation_data,)
         return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
@@ -197,12 +192,12 @@ class VAE(tf_keras.Model):
             return tf.zeros(posterior.batch_shape_tensor())
         return self._regularizer.divergence(posterior, latents)
 
-    def _forward(self, data: Any, training: bool) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """One pass over `data`; updates the metrics and returns the loss, a scalar."""
+    def _forward(self, data: Any, training: bool) -> _Pass:
+        """One pass over `data`; updates the metrics."""
         images, targets, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
         targets = images if targets is None else targets
         if not (images.dtype.is_floating and targets.dtype.is_floating):
-            raise ValueError(f"images of {images.dtype.name}: expected floats in [0, 1]")
+            raise InputError(f"images of {images.dtype.name}: expected floats in [0, 1]")
         posterior = self.encoder(images, training=training)
         likelihood = self.decoder(posterior, training=training)
         loss = self.compute_loss(images, targets, likelihood, sample_weight)
@@ -213,17 +208,20 @@ class VAE(tf_keras.Model):
         self.elbo_tracker.update_state(terms.elbo)
         self.reconstruction_nll_tracker.update_state(terms.reconstruction_nll)
         self.kl_tracker.update_state(terms.kl)
-        return loss, self.compute_metrics(images, targets, likelihood, sample_weight)
+        logs = self.compute_metrics(images, targets, likelihood, sample_weight)
+        return _Pass(loss, logs, likelihood, targets)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
-            loss, logs = self._forward(data, training=True)
-        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
-        return logs
+            done = self._forward(data, training=True)
+        self.optimizer.minimize(done.loss, self.trainable_variables, tape=tape)
+        likelihood_layer = self.decoder.layers[-1]
+        if isinstance(likelihood_layer, SharedScale):
+            likelihood_layer.calibrate(done.likelihood, done.targets)
+        return done.logs
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        _, logs = self._forward(data, training=False)
-        return logs
+        return self._forward(data, training=False).logs
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """The mean of p(x|z) at the mean of q(z|x), [B, H, W, C]: what `predict` returns."""

@@ -6,23 +6,38 @@ from annotated_types import Interval
 
 from tfp_vae.parts import Option, Part, Registry
 
-_ACTIVATION = Option(Literal["relu", "tanh"], "relu", "Activation after each hidden layer.")
+_Sizes = tuple[Annotated[int, Interval(ge=1, lt=2**31)], ...]
+_ACTIVATION = Option(
+    Literal["silu", "relu", "tanh", "gelu"], "silu", "Activation after each hidden layer."
+)
+_FILTERS = Option(
+    _Sizes,
+    (),
+    "Filters of each level of a convolutional network, which halves height and width, the "
+    "decoder's in reverse; by default as many levels as leave at most 7x7 positions.",
+)
 
 NETWORKS = Registry(
     "network",
-    "What encoder and decoder are made of.",
+    "What encoder and decoder are made of; `auto` chooses by the images' size.",
     {
         "dense": Part(
             "tfp_vae.networks.dense:Dense",
             {
                 "hidden_units": Option(
-                    tuple[Annotated[int, Interval(ge=1, lt=2**31)], ...],
+                    _Sizes,
                     (200, 200),
                     "Hidden layers of the dense network, the decoder's in reverse; none: linear.",
                 ),
                 "activation": _ACTIVATION,
             },
         ),
-        "conv": Part("tfp_vae.networks.conv:Conv", {"activation": _ACTIVATION}),
+        "conv": Part(
+            "tfp_vae.networks.conv:Conv", {"filters": _FILTERS, "activation": _ACTIVATION}
+        ),
+        "resnet": Part(
+            "tfp_vae.networks.resnet:ResNet", {"filters": _FILTERS, "activation": _ACTIVATION}
+        ),
     },
+    auto=True,
 )

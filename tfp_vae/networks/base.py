@@ -13,18 +13,24 @@ class Network(Protocol):
     def encode(self, images: tf.Tensor) -> tf.Tensor:
         """Features [B, F] of images [B, H, W, C]."""
 
-    def decode(self, latents: tf.Tensor, start: np.ndarray) -> tf.Tensor:
+    def decode(self, latents: tf.Tensor, start: np.ndarray, spread: float = 1.0) -> tf.Tensor:
         """Parameters of p(x|z) at latents [B, D].
 
         Args:
           latents: [B, D].
           start: the parameters [P, H, W, C] that every latent decodes to before training: the bias
             of the last layer.
+          spread: variance of the initial kernel of the last layer, in units of Glorot and Bengio's.
 
         Returns:
           [B, P * H * W * C], in the order that `tfp.layers` reads them: all of the first parameter,
           then all of the second.
         """
+
+
+def last_kernel(spread: float) -> tf_keras.initializers.Initializer:
+    """The initial kernel of a decoder's last layer; `glorot_uniform` for a spread of 1."""
+    return tf_keras.initializers.VarianceScaling(spread, "fan_avg", "uniform")
 
 
 def with_bias(layer: tf_keras.layers.Layer, x: tf.Tensor, bias: np.ndarray) -> tf.Tensor:

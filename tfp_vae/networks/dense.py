@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfp_vae.networks.activations import ACTIVATIONS
-from tfp_vae.networks.base import with_bias
+from tfp_vae.networks.base import last_kernel, with_bias
 
 tfkl = tf_keras.layers
 
@@ -33,7 +33,8 @@ class Dense:
         """Features [B, F] of images [B, H, W, C]."""
         return self._stack(tfkl.Flatten()(images), self.hidden_units)
 
-    def decode(self, latents: tf.Tensor, start: np.ndarray) -> tf.Tensor:
+    def decode(self, latents: tf.Tensor, start: np.ndarray, spread: float = 1.0) -> tf.Tensor:
         """Parameters of p(x|z) at latents [B, D], as `Network.decode`."""
         x = self._stack(latents, reversed(self.hidden_units))
-        return with_bias(tfkl.Dense(start.size), x, bias=start.ravel())
+        last = tfkl.Dense(start.size, kernel_initializer=last_kernel(spread))
+        return with_bias(last, x, bias=start.ravel())

@@ -1,0 +1,62 @@
+"""What a `VAE` refuses before it trains, each in one line."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfp_vae.errors import InputError
+from tfp_vae.layers.base import DistributionLayer
+from tfp_vae.layers.likelihoods import IndependentNormalSharedScale
+from tfp_vae.layers.posteriors import IndependentNormal
+
+# Noise takes the pixels of a Normal likelihood out of [0, 1], but not as far as levels of 0..255.
+MAX_NORMAL_PIXEL = 10.0
+
+
+def check_training_data(data: Any, image_shape: tuple[int, ...], likelihood: Any) -> None:
+    """Refuses images of another shape or range than the model's.
+
+    Args:
+      data: as `tf_keras.Model.fit` takes `x`. Arrays are checked whole; of a `tf.data.Dataset` or a
+        Keras `Sequence` the first batch; generators, which have only one pass, not at all.
+      image_shape: (H, W, C).
+      likelihood: the last layer of the decoder. Pixels of this package's likelihoods lie in [0, 1];
+        those of a Normal may lie a little outside; those of another layer anywhere.
+
+    Raises:
+      InputError: such images.
+    """
+    if isinstance(data, tf.data.Dataset):
+        data = next(iter(data), None)
+    elif isinstance(data, tf_keras.utils.Sequence):
+        data = data[0]
+    parts = data if isinstance(data, tuple | list) else (data,)
+    for name, part in zip(("images", "targets"), parts, strict=False):
+        if isinstance(part, np.ndarray | tf.Tensor):
+            _check(name, part, image_shape, _limits(likelihood))
+
+
+def _limits(likelihood: Any) -> tuple[float, float]:
+    if isinstance(likelihood, IndependentNormal | IndependentNormalSharedScale):
+        return -MAX_NORMAL_PIXEL, MAX_NORMAL_PIXEL
+    own = isinstance(likelihood, DistributionLayer)
+    own = own and type(likelihood).__module__.startswith("tfp_vae.")
+    return (0.0, 1.0) if own else (-np.inf, np.inf)
+
+
+def _check(
+    name: str, images: np.ndarray | tf.Tensor, image_shape: tuple[int, ...], limits: Any
+) -> None:
+    """Checks the shape and the values; NaN is left to the guard, which says at which step."""
+    if tuple(images.shape[1:]) != image_shape:
+        expected = ", ".join(map(str, image_shape))
+        raise InputError(f"{name} of shape {tuple(images.shape)}: expected (N, {expected})")
+    kind = np.dtype(tf.as_dtype(images.dtype).as_numpy_dtype)
+    if not np.issubdtype(kind, np.floating) and kind.name != "bfloat16":
+        raise InputError(f"{name} of {kind.name}: expected floats in [0, 1]")
+    values = np.asarray(images, np.float32)
+    low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+    if low < limits[0] or high > limits[1]:
+        raise InputError(f"{name}: float pixels from {low:g} to {high:g}: expected 0..1")

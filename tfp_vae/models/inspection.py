@@ -1,0 +1,58 @@
+"""What a `VAE` learns of its posterior by tracing it: is it a Normal, is there a closed-form KL."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+import tf_keras
+
+from tfp_vae import divergences
+from tfp_vae.errors import InputError
+from tfp_vae.layers.base import DistributionFn
+from tfp_vae.layers.kl import KLDivergenceRegularizer
+
+
+class Inspection(NamedTuple):
+    """`VAE.posterior_is_normal` and `VAE.kl_form`."""
+
+    posterior_is_normal: bool
+    kl_form: divergences.KLForm
+
+
+def inspect_posterior(
+    encoder: tf_keras.Model,
+    posterior_of: DistributionFn,
+    regularizer: KLDivergenceRegularizer | None,
+    latent_size: int,
+) -> Inspection:
+    """Traces the encoder; computes nothing.
+
+    Args:
+      encoder: images to a posterior.
+      posterior_of: the same, as a function that draws no sample.
+      regularizer: that of the KL; None without one.
+      latent_size: D, as the decoder takes.
+
+    Raises:
+      InputError: q(z|x) is not one vector for each image, of D latents.
+    """
+    found: list[Inspection] = []
+
+    @tf.function(autograph=False)
+    def trace(images: tf.Tensor) -> None:
+        posterior = posterior_of(images)
+        event, batch = posterior.event_shape, posterior.batch_shape
+        if event != [latent_size] or batch.rank != 1:
+            shapes = f"event shape {event}, batch shape {batch}"
+            expected = f"the event [{latent_size}], as the decoder takes, and the batch [B]"
+            raise InputError(f"posterior {posterior.name}: {shapes}: expected {expected}")
+        kl_form: divergences.KLForm = "none"
+        if regularizer is not None:
+            prior, points = regularizer.prior(), tf.zeros([1, latent_size])
+            _, kl_form = divergences.kl_divergence(
+                posterior, prior, lambda: points, regularizer.form
+            )
+        is_normal = divergences.as_multivariate_normal(posterior) is not None
+        found.append(Inspection(is_normal, kl_form))
+
+    trace.get_concrete_function(tf.TensorSpec(encoder.input_shape, tf.float32))
+    return found[0]

@@ -1,0 +1,73 @@
+"""Residual blocks on feature maps, without normalisation."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfp_vae.networks import pyramid
+from tfp_vae.networks.activations import ACTIVATIONS
+from tfp_vae.networks.base import last_kernel, with_bias
+
+tfkl = tf_keras.layers
+
+KERNEL = 4  # of the convolutions that halve or double: a multiple of the stride, so no chequerboard
+
+
+class ResNet:
+    """At each level a convolution of stride two, then a residual block; the decoder in reverse.
+
+    A block is x + conv(act(conv(act(x)))) (He et al., "Identity mappings in deep residual
+    networks", 2016). Its last kernel starts at 0: a block starts as the identity, and a network of
+    any depth keeps the size of its signal without normalisation (Zhang et al., "Fixup
+    initialization", 2019).
+
+    Args:
+      activation: a name in `ACTIVATIONS`.
+      filters: of each level of the encoder, and in reverse of the decoder; () is
+        `pyramid.default_filters`.
+    """
+
+    def __init__(self, activation: str, filters: tuple[int, ...]) -> None:
+        self.hidden = ACTIVATIONS[activation]
+        self.filters = filters
+
+    def encode(self, images: tf.Tensor) -> tf.Tensor:
+        """Features [B, F] of images [B, H, W, C]."""
+        x = images
+        for filters in self.filters or pyramid.default_filters(*images.shape[1:3]):
+            x = tfkl.Conv2D(filters, KERNEL, strides=2, padding="same", **self._kernel)(x)
+            x = self.block(x, filters)
+        return tfkl.Flatten()(self._activated(x))
+
+    def decode(self, latents: tf.Tensor, start: np.ndarray, spread: float = 1.0) -> tf.Tensor:
+        """Parameters of p(x|z) at latents [B, D], as `Network.decode`."""
+        parameters, height, width, channels = start.shape
+        levels = self.filters or pyramid.default_filters(height, width)
+        rows, columns = pyramid.smallest(height, width, len(levels))
+        x = tfkl.Dense(rows * columns * levels[-1], **self._kernel)(latents)
+        x = tfkl.Reshape((rows, columns, levels[-1]))(x)
+        for filters, below in zip(levels[::-1], (*levels[-2::-1], None), strict=True):
+            x = self._activated(self.block(x, filters))
+            if below is not None:
+                x = self._doubled(below, **self._kernel)(x)
+        last = self._doubled(parameters * channels, kernel_initializer=last_kernel(spread))
+        x = with_bias(last, x, bias=start.mean(axis=(1, 2)).ravel())
+        return pyramid.flat_parameters(pyramid.cropped(x, height, width), parameters)
+
+    @property
+    def _kernel(self) -> dict[str, Any]:
+        return {"kernel_initializer": self.hidden["kernel_initializer"]}
+
+    def _activated(self, x: tf.Tensor) -> tf.Tensor:
+        return tfkl.Activation(self.hidden["activation"])(x)
+
+    def _doubled(self, filters: int, **options: Any) -> tf_keras.layers.Layer:
+        return tfkl.Conv2DTranspose(filters, KERNEL, strides=2, padding="same", **options)
+
+    def block(self, x: tf.Tensor, filters: int) -> tf.Tensor:
+        """A residual block, [B, H, W, filters] to the same shape."""
+        y = tfkl.Conv2D(filters, 3, padding="same", **self.hidden)(self._activated(x))
+        y = tfkl.Conv2D(filters, 3, padding="same", kernel_initializer="zeros")(y)
+        return tfkl.Add()([x, y])
