@@ -15,8 +15,10 @@ GROUPS = ("Data", "Model", "Objective", "Training", "Run")
 @pytest.mark.parametrize("kind", PARTS)
 def test_the_flags_are_the_parts_and_options_that_there_are(kind):
     registry, fields = PARTS[kind], Config.model_fields
-    assert get_args(fields[kind].annotation) == tuple(registry)
-    assert (fields[kind].default, fields[kind].description) == (registry.default, registry.help)
+    auto = ("auto",) if registry.auto else ()
+    assert get_args(fields[kind].annotation) == (*auto, *registry)
+    default = "auto" if registry.auto else registry.default
+    assert (fields[kind].default, fields[kind].description) == (default, registry.help)
     for name, option in registry.options.items():
         assert (fields[name].default, fields[name].description) == (option.default, option.help)
 
@@ -45,9 +47,12 @@ def test_flags_become_settings():
 
 
 def test_build_vae_is_given_the_options_of_the_chosen_parts():
-    assert Config().part_options == {"hidden_units": (200, 200), "activation": "relu"}
+    assert Config().part_options == {}  # nothing is chosen yet
+    dense = Config(network="dense", likelihood="independent_bernoulli")
+    assert dense.part_options == {"hidden_units": (200, 200), "activation": "silu"}
     normal = Config(likelihood="independent_normal", network="conv", likelihood_scale=2)
-    assert normal.part_options == {"activation": "relu", "likelihood_scale": 2.0}
+    expected = {"filters": (), "activation": "silu", "likelihood_scale": 2.0}
+    assert normal.part_options == expected
 
 
 @pytest.mark.parametrize(

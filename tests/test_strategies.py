@@ -231,6 +231,18 @@ for name in one:
 np.testing.assert_allclose(one["loss"], np.negative(one["elbo"]), rtol=1e-5)
 for a, b in zip(one_weights, two_weights):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+# A fitted scale follows the errors of both halves.
+scales = []
+for strategy, name in zip(strategies, ("none", "mirrored")):
+    config = Config(
+        **small, posterior="deterministic", strategy=name, likelihood="independent_normal"
+    )
+    splits = data.load(config)
+    vae = loop.build(config, splits.train, strategy)
+    vae.fit(splits.training_batches(64, 0), epochs=1, steps_per_epoch=20, verbose=0)
+    scales.append(float(vae.decoder.layers[-1].scale))
+assert abs(scales[0] - scales[1]) < 1e-4 * scales[0], scales
 print("equal")
 """
 

@@ -52,7 +52,8 @@ class Picture(tf_keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         number = epoch + 1
-        if number != 1 and number % self.every and number != self.params["epochs"]:
+        last = number == self.params["epochs"] or self.model.stop_training
+        if number != 1 and number % self.every and not last:
             return
         picture = self.draw()
         self.directory.mkdir(parents=True, exist_ok=True)

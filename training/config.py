@@ -21,6 +21,7 @@ DATA, MODEL, OBJECTIVE, TRAINING, RUN = (
 )
 # The KL in summaries, by its form; the last two for no KL, and for a run of version 0.1.0.
 KL_NAMES = {"exact": "kl (exact)", "monte_carlo": "kl (Monte Carlo)", "none": "kl", "unknown": "kl"}
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 # One flag for each field of a model of settings, without a prefix.
 FLAGS = Parameter(name="*")
 
@@ -54,8 +55,10 @@ def _plain_name(text: str) -> str:
 def _part_fields() -> Iterator[tuple[str, Any]]:
     """A field for each kind of part and for each option of any part: (name, (type, default))."""
     for kind, registry in PARTS.items():
-        names = Literal[tuple(registry)]  # type: ignore[valid-type]
-        yield kind, (Annotated[names, MODEL, Field(description=registry.help)], registry.default)
+        auto = ("auto",) if registry.auto else ()
+        names = Literal[(*auto, *registry)]  # type: ignore[valid-type]
+        default = "auto" if registry.auto else registry.default
+        yield kind, (Annotated[names, MODEL, Field(description=registry.help)], default)
         for name, option in registry.options.items():
             # A flag such as --hidden-units takes every value up to the next flag, or none.
             flag = Parameter(consume_multiple=True)
@@ -115,8 +118,12 @@ class Config(PartSettings):
     kl_warmup_epochs: Annotated[int, OBJECTIVE, Field(ge=0, lt=2**31)] = 0
     """Epochs over which the weight of the KL rises linearly from 0 to beta."""
 
-    epochs: Annotated[int, TRAINING, Field(ge=1, lt=2**31)] = 200
-    """Passes over the training images."""
+    epochs: Annotated[Literal["auto"] | Count, TRAINING] = "auto"
+    """Passes over the training images; `auto`: enough steps for the network and the images."""
+
+    patience: Annotated[Literal["auto"] | Annotated[int, Field(ge=0, lt=2**31)], TRAINING] = "auto"
+    """Epochs without a better `val_elbo` after which training ends; 0 for never; `auto`: a fifth
+    of the epochs where their number is `auto` too, otherwise never."""
 
     batch_size: Annotated[int, TRAINING, Field(ge=1, lt=2**31)] = 64
     """Images in a training step, of all devices together."""
@@ -125,8 +132,9 @@ class Config(PartSettings):
     learning_rate: Annotated[float, TRAINING, Field(ge=1e-37, le=FLOAT32_MAX)] = 1e-3
     """Adam's step size."""
 
-    learning_rate_schedule: Annotated[Literal["constant", "cosine"], TRAINING] = "constant"
-    """`cosine` lowers the step size to 0 over the run, along half a cosine."""
+    learning_rate_schedule: Annotated[Literal["auto", "constant", "cosine"], TRAINING] = "auto"
+    """`cosine` lowers the step size to 0 over the run, along half a cosine; `auto`: `cosine` where
+    the number of epochs is `auto` too, otherwise `constant`."""
 
     seed: Annotated[int, TRAINING, Field(ge=0, lt=2**31)] = 0
     """Decides the initial weights, the splits, the order of the images and all noise."""
@@ -156,7 +164,8 @@ class Config(PartSettings):
     def _check_combinations(self) -> Self:
         for kind, registry in PARTS.items():
             given = {name: getattr(self, name) for name in registry.options}
-            registry.arguments(getattr(self, kind), given)
+            if getattr(self, kind) != "auto":
+                registry.arguments(getattr(self, kind), given)
         if self.jit_compile == "true" and self.strategy != "none":
             raise InputError(f"jit_compile true: only for strategy none, not {self.strategy}")
         if self.resume and self.restart:
@@ -164,11 +173,19 @@ class Config(PartSettings):
         return self
 
     @property
+    def chosen_later(self) -> list[str]:
+        """The settings that are `auto` still: `training.choices` replaces them."""
+        kinds = [kind for kind, registry in PARTS.items() if registry.auto]
+        names = (*kinds, "epochs", "patience", "learning_rate_schedule")
+        return [name for name in names if getattr(self, name) == "auto"]
+
+    @property
     def part_options(self) -> dict[str, Any]:
         """The options of the chosen parts, as `tfp_vae.build_vae` takes them."""
         return {
             name: getattr(self, name)
             for kind, registry in PARTS.items()
+            if getattr(self, kind) != "auto"
             for name in registry[getattr(self, kind)].options
         }
 

@@ -53,6 +53,7 @@ def evaluate(
     # These import TensorFlow, which takes seconds that --help and a mistyped flag do not need.
     import tfp_vae
     from tfp_vae.saved_model import load as saved_model
+    from training import yardstick
     from training.data import splits as data
     from training.run import loop
 
@@ -72,10 +73,14 @@ def evaluate(
     images = _images(splits, limit, config.seed)
     labels = splits.test.labels()[: len(images)] if splits.test.labels else None
     found = tfp_vae.evaluate(model, images, num_samples=num_samples, seed=seed)
+    ppca = None
+    if model.description.likelihood == "independent_normal":
+        ppca = yardstick.score(splits.train, [images], model.latent_size)
     values = {
         "run": str(folder),
         "dataset": config.dataset,
         **_json(found),
+        "ppca": ppca and ppca._asdict(),
         "seconds": time.monotonic() - started,
         "config": saved_model.read_json(folder, "config.json"),
     }
@@ -86,6 +91,9 @@ def evaluate(
     files[0].write_text(json.dumps(values, indent=2) + "\n")
     print(f"{folder}: {len(images)} test images of {config.dataset}")
     print(table(found, model.description.kl))
+    if ppca is not None:
+        fitted = f"{ppca.latents} latents, fitted to {ppca.images:,} training images"
+        print(f"{'probabilistic PCA: log p(x)':44}{ppca.log_likelihood:12.4f} nats ({fitted})")
     print(f"{values['seconds']:.0f} s; {files[0]}, {files[1].name}")
 
 

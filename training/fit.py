@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tfp_vae.cli.app import run as run_command
-from training.config import FLAGS, KL_NAMES, Config
+from training.config import FLAGS, Config
 from training.errors import Interrupted, TrainingError
 
 if TYPE_CHECKING:
@@ -20,16 +20,20 @@ def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
     """Train a variational autoencoder, evaluate it, and export it as a SavedModel."""
     started = time.monotonic()
     # These import TensorFlow, which takes seconds that --help and a mistyped flag do not need.
+    from training import choices
     from training.data import fingerprint
     from training.data import splits as data
-    from training.run import folder, loop, strategies
+    from training.run import folder, loop, strategies, summary
 
     loop.silence()
     chief = strategies.is_chief(config.strategy)
     run = folder.find(config, chief)
+    config = folder.settings(config, run)
     with _one_line_errors(run):
         strategy = strategies.make(config)  # must precede every other TensorFlow operation
-        splits = data.load(config)
+        named = data.read(config)
+        config, chosen = choices.choose(config, named["train"])
+        splits = data.prepared(named, config)
         images = fingerprint.of(splits)
         folder.check_images(run, config, images)
         evaluated = {
@@ -41,6 +45,8 @@ def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
             for name in ("validation", "test")
         }
         vae = loop.build(config, splits.train, strategy)
+    if chosen:
+        print(choices.sentence(chosen), flush=True)
     with (
         folder.created(run, config, images) if chief else folder.temporary(run) as place,
         _one_line_errors(run),
@@ -49,12 +55,10 @@ def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
         if chief:
             run.publish()
     where = run.final if chief else "with the first worker"
-    print(
-        f"test ELBO {metrics['elbo']:.3f} nats per image = "
-        f"- reconstruction_nll {metrics['reconstruction_nll']:.3f} "
-        f"- {KL_NAMES[vae.kl_form]} {metrics['kl']:.3f}\n"
-        f"{time.monotonic() - started:.0f} s; the model, its samples and its logs: {where}"
-    )
+    print(*summary.lines(metrics, config, vae.kl_form), sep="\n")
+    if chosen:
+        print(choices.sentence(chosen))
+    print(f"{time.monotonic() - started:.0f} s; the model, its samples and its logs: {where}")
 
 
 def _trained(
@@ -66,14 +70,15 @@ def _trained(
 ) -> dict[str, float]:
     """Trains, and writes all files of a run; returns its metrics on the test images."""
     import tfp_vae
-    from training.run import loop
+    from training.run import loop, summary
     from training.run.interrupts import Interrupts
 
     with Interrupts() as interrupts:
         loop.train(vae, splits, evaluated["validation"], config, run, interrupts)
-        metrics = vae.evaluate(evaluated["test"], return_dict=True, verbose=0)
         interrupts.check()
-        run.write_json("metrics.json", {**metrics, "num_images": splits.test.count})
+        metrics = summary.measured(vae, splits, evaluated["test"], config)
+        interrupts.check()
+        run.write_json("metrics.json", metrics)
         vae.save(run.path / "model.keras")
         tfp_vae.export(vae, run.path)
         interrupts.check()

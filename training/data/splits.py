@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfp_vae.errors import ImageError, InputError
 from tfp_vae.images.convert import to_float
 from tfp_vae.layers import LIKELIHOODS
+from training import choices
 from training.config import Config
 from training.data import sources
 from training.data.split import Split
@@ -87,7 +88,17 @@ def _sharding() -> tf.data.Options:
 
 
 def load(config: Config) -> Splits:
-    """The `Splits` of a `Config`'s data set.
+    """The `Splits` of a `Config`'s data set, for what `training.choices` makes of the `Config`.
+
+    Raises:
+      InputError: no such data set, or images that cannot be used; nothing has been written.
+    """
+    named = read(config)
+    return prepared(named, choices.choose(config, named["train"])[0])
+
+
+def read(config: Config) -> dict[str, Split]:
+    """The training, validation and test images of a `Config`'s data set, by name.
 
     Raises:
       InputError: no such data set, or images that cannot be used; nothing has been written.
@@ -97,12 +108,25 @@ def load(config: Config) -> Splits:
         shapes = {name: split.shape for name, split in named.items()}
         if len(set(shapes.values())) > 1:
             raise ImageError(f"splits of different image shapes: {shapes}")
-        named = _with_all_splits(named, config.seed)
+        return _with_all_splits(named, config.seed)
     except ImageError as error:
         raise InputError(f"--dataset {config.dataset}: {error}") from error
-    likelihood = LIKELIHOODS[config.likelihood].load()
-    splits = Splits(**named, binarise=getattr(likelihood, "discrete", False))
-    _check_density(splits, config)
+
+
+def prepared(named: dict[str, Split], config: Config) -> Splits:
+    """The `Splits` of images as `read` returns them.
+
+    Args:
+      named: the images.
+      config: without an `auto` that `training.choices` would replace.
+
+    Raises:
+      InputError: images that the likelihood or the batch size does not allow.
+    """
+    likelihood = LIKELIHOODS[config.likelihood].classes()[0]
+    splits = Splits(**named, binarise=likelihood.binary)
+    if not likelihood.discrete:
+        _check_density(splits, config)
     if config.batch_size > splits.train.count:
         raise InputError(
             f"--batch-size {config.batch_size}: expected at most the {splits.train.count} "
@@ -114,7 +138,7 @@ def load(config: Config) -> Splits:
 def _check_density(splits: Splits, config: Config) -> None:
     """Refuses a density with a learned scale on pixels that are all 0 or 1: it has no maximum."""
     scale = config.part_options.get("likelihood_scale", "shared")
-    if splits.binarise or not isinstance(scale, str):
+    if not isinstance(scale, str):
         return
     values = np.unique(to_float(splits.train.head(1000)))
     if np.array_equal(values, [0.0, 1.0]):

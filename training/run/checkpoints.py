@@ -22,18 +22,34 @@ _UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, IndexError)
 
 
 class BestWeights(tf_keras.callbacks.Callback):
-    """Keeps the trainable weights of the epoch of the best `val_elbo`, in variables."""
+    """Keeps the trainable weights of the epoch of the best `val_elbo`, in variables.
 
-    def __init__(self, model: tf_keras.Model) -> None:
+    Training ends where the best epoch is `patience` epochs back.
+
+    Args:
+      model: a `VAE`.
+      patience: in epochs; 0 for no end.
+    """
+
+    def __init__(self, model: tf_keras.Model, patience: int = 0) -> None:
         super().__init__()
+        self.patience = patience
         self.elbo = tf.Variable(-float("inf"), dtype=tf.float64, trainable=False)
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)  # the best one, from 1
         self.weights = [tf.Variable(weight, trainable=False) for weight in model.trainable_weights]
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if logs["val_elbo"] > self.elbo.numpy():
             self.elbo.assign(logs["val_elbo"])
+            self.epoch.assign(epoch + 1)
             for kept, weight in zip(self.weights, self.model.trainable_weights, strict=True):
                 kept.assign(weight)
+        if self.out_of_patience(epoch + 1):
+            self.model.stop_training = True
+
+    def out_of_patience(self, done: int) -> bool:
+        """Whether no epoch since the best one, `patience` ago, was better, after `done` epochs."""
+        return bool(self.patience) and done - int(self.epoch.numpy()) >= self.patience
 
     def restore(self) -> None:
         """Assigns the kept weights to the model."""
@@ -70,7 +86,12 @@ class Checkpoints(tf_keras.callbacks.Callback):
         self.folder = Path(folder)
         self._interrupts = interrupts
         self._metrics = model.metrics
-        state = {"model": model, "best_elbo": best.elbo, "best_weights": best.weights}
+        state = {
+            "model": model,
+            "best_elbo": best.elbo,
+            "best_epoch": best.epoch,
+            "best_weights": best.weights,
+        }
         self._manager = tf.train.CheckpointManager(
             tf.train.Checkpoint(**state),
             str(folder),
@@ -137,7 +158,7 @@ class Checkpoints(tf_keras.callbacks.Callback):
         self._save_or_end(time.monotonic() - self._saved_at > CHECKPOINT_INTERVAL_S)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        last = epoch + 1 == self.params["epochs"]
+        last = epoch + 1 == self.params["epochs"] or self.model.stop_training
         elapsed = time.monotonic() - self._saved_at
         self._save_or_end(last or self._save_seconds <= MAX_SAVE_FRACTION * elapsed)
 

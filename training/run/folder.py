@@ -74,6 +74,16 @@ class Run:
         shutil.rmtree(self.final / CHECKPOINTS)
 
 
+def settings(config: Config, run: Run) -> Config:
+    """`config` with every `auto` replaced by what a run that is continued was started with."""
+    if run.resumed is None:
+        return config
+    before = Config.from_json(run.path / "config.json")
+    return Config(
+        **{**config.model_dump(), **{name: getattr(before, name) for name in config.chosen_later}}
+    )
+
+
 def find(config: Config, chief: bool = True) -> Run:
     """The `Run` that `config` starts or continues; writes nothing.
 
@@ -112,8 +122,10 @@ def find(config: Config, chief: bool = True) -> Run:
 
 def _check_settings(config: Config, path: Path) -> None:
     before, now = Config.from_json(path / "config.json").model_dump(), config.model_dump()
-    differ = [name for name in now if name not in MAY_CHANGE and now[name] != before[name]]
-    if "epochs" in differ and now["epochs"] > before["epochs"]:
+    may_change = (*MAY_CHANGE, *config.chosen_later)
+    differ = [name for name in now if name not in may_change and now[name] != before[name]]
+    epochs = before["epochs"], now["epochs"]
+    if "epochs" in differ and "auto" not in epochs and epochs[1] > epochs[0]:
         differ.remove("epochs")
     if "kl" in differ and (before["kl"], now["kl"]) == ("exact", "auto"):
         differ.remove("kl")  # version 0.1.0 had no `auto`, and all its models have a closed form

@@ -4,24 +4,24 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from absl import logging as absl_logging
 
 import tfp_vae
 from tfp_vae import callbacks
-from tfp_vae.images.convert import to_float
+from training import choices
 from training.config import Config
 from training.data.split import Split
 from training.data.splits import Splits
 from training.errors import TrainingError
+from training.run import progress
 from training.run.checkpoints import BestWeights, Checkpoints
 from training.run.folder import Run
 from training.run.interrupts import Interrupts
 
 MANIFOLD_LATENTS = 2
-MEAN_IMAGE_OF = 1000  # training images whose mean the decoder starts at
+STATISTICS_OF = 1000  # training images, from which a model takes means and deviations
 MAX_PICTURES = 20  # of each kind, in one run
 RECONSTRUCTIONS = 30  # images in a picture of them
 # A dense step is as short as the return to Python. Other networks take one step at a time.
@@ -37,8 +37,9 @@ def silence() -> None:
 def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tfp_vae.VAE":
     """The compiled `VAE` that `config` describes, for the images of `train`.
 
-    Its weights are a function of the seed.
+    Its weights are a function of the seed. What is `auto` still, the images choose.
     """
+    config, _ = choices.choose(config, train)
     policy = "mixed_bfloat16" if config.mixed_precision else "float32"
     tf_keras.mixed_precision.set_global_policy(policy)
     tf_keras.utils.set_random_seed(config.seed)
@@ -56,7 +57,7 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
             kl=config.kl,
             beta=config.beta,
             seed=config.seed,
-            mean_image=np.mean(to_float(train.head(MEAN_IMAGE_OF)), axis=0),
+            images=train.head(STATISTICS_OF).numpy(),
             **config.part_options,
         )
         vae.compile(
@@ -93,7 +94,7 @@ def train(
       vae: as `build` returns it.
       splits: the images to train on.
       validation: batches of images [B, H, W, C].
-      config: the settings of the run.
+      config: the settings of the run; what is `auto` still, the images choose, as in `build`.
       run: where to write history, pictures, logs and checkpoints.
       interrupts: notes the signals.
 
@@ -101,28 +102,32 @@ def train(
       TrainingError: a term of the loss became NaN or infinite.
       Interrupted: a signal came; the state of training is in a checkpoint.
     """
+    config, _ = choices.choose(config, splits.train)
     steps = splits.train.count // config.batch_size
     run.checkpoints.mkdir(exist_ok=True)
     with vae.distribute_strategy.scope():
-        best = BestWeights(vae)
+        best = BestWeights(vae, config.patience)
     checkpoints = Checkpoints(vae, best, steps, run.checkpoints, interrupts)
     if run.resumed:
         checkpoints.restore(run.resumed)
     done = checkpoints.step
     history = run.path / "history.csv"
     _keep_rows(history, done // steps)
+    ended = best.out_of_patience(done // steps)  # a run that was interrupted after its last epoch
 
     keras = tf_keras.callbacks
     guard = callbacks.StopOnNonFinite()
     vae.fit(
         splits.training_batches(config.batch_size, config.seed, start=done),
         validation_data=validation,
-        epochs=config.epochs,
+        epochs=done // steps if ended else config.epochs,
         steps_per_epoch=steps,
         callbacks=[
             *_warmup(config),
             guard,
+            progress.CollapseWarning(),
             best,
+            progress.TimeLeft(),
             keras.CSVLogger(str(history), append=True),
             keras.TensorBoard(str(run.path / "logs"), write_graph=False),
             *_pictures(validation, config, run),

@@ -1,0 +1,118 @@
+"""What `auto` becomes for kinds of images, and that a run keeps it."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.commands import command, in_process, trained
+from sklearn.datasets import load_digits
+
+from training import choices
+from training.config import Config
+from training.data.split import Split
+
+RNG = np.random.default_rng(0)
+DIGITS = np.rint(load_digits().images / 16 * 255)[..., np.newaxis]
+FACES = RNG.normal(0.5, 0.15, (50, 28, 20, 1)).clip(0, 1) * 255
+ON_BLACK = np.where(RNG.random((50, 16, 16, 1)) < 0.75, 0, RNG.integers(60, 200, (50, 16, 16, 1)))
+COLOUR = np.where(RNG.random((50, 32, 32, 3)) < 0.9, 0, RNG.integers(0, 256, (50, 32, 32, 3)))
+BINARY_COLOUR = 255 * RNG.integers(0, 2, (50, 8, 8, 3))
+
+
+def split(images):
+    return Split(len(images), images.shape[1:], pixels=tf.constant(images.astype(np.uint8)))
+
+
+@pytest.mark.parametrize(
+    ("images", "likelihood", "network"),
+    [
+        (DIGITS, "independent_bernoulli", "dense"),
+        (FACES, "independent_normal", "dense"),
+        (ON_BLACK, "independent_normal", "dense"),
+        (COLOUR, "independent_normal", "resnet"),
+        (BINARY_COLOUR, "independent_bernoulli", "dense"),
+    ],
+    ids=["digits", "faces", "photographs on black", "colour", "binary colour"],
+)
+def test_likelihood_and_network_follow_the_images(images, likelihood, network):
+    config, chosen = choices.choose(Config(batch_size=10), split(images))
+    assert (config.likelihood, config.network) == (likelihood, network)
+    expected = {"network", "likelihood", "epochs", "patience", "learning_rate_schedule"}
+    assert set(chosen) == expected
+    assert config.patience == -(-config.epochs // 5) and config.learning_rate_schedule == "cosine"
+    assert config.chosen_later == []
+    assert choices.choose(config, split(images)) == (config, {})
+
+
+@pytest.mark.mnist
+def test_mnist_is_binary_and_dense(mnist_dir):
+    from training.data import splits
+
+    config = Config(dataset="mnist", data_dir=mnist_dir)
+    config, _ = choices.choose(config, splits.read(config)["train"])
+    assert (config.likelihood, config.network) == ("independent_bernoulli", "dense")
+
+
+def test_what_is_given_is_kept():
+    given = Config(network="conv", likelihood="continuous_bernoulli", epochs=3)
+    config, chosen = choices.choose(given, split(DIGITS))
+    assert (config.network, config.likelihood, config.epochs) == ("conv", given.likelihood, 3)
+    assert (config.patience, config.learning_rate_schedule) == (0, "constant")
+    assert chosen == {}  # whoever gives epochs wants all of them
+    config, _ = choices.choose(Config(epochs=30, patience=4), split(DIGITS))
+    assert (config.epochs, config.patience) == (30, 4)
+
+
+def test_epochs_are_steps_within_bounds():
+    few, _ = choices.choose(Config(batch_size=1), split(DIGITS[:20]))
+    assert few.epochs == choices.MAX_EPOCHS
+    many = Split(10**8, (64, 64, 3), pixels=tf.zeros([2, 64, 64, 3], tf.uint8))
+    config, _ = choices.choose(Config(), many)
+    assert config.epochs == choices.MIN_EPOCHS
+    middle = Split(12_000, (64, 64, 3), pixels=tf.zeros([2, 64, 64, 3], tf.uint8))
+    config, chosen = choices.choose(Config(), middle)
+    assert abs(config.epochs * (12_000 // 64) - choices.STEPS["resnet"]) < 12_000 // 64
+    assert f"{config.epochs * 187:,} steps" in choices.sentence(chosen)
+
+
+def test_options_of_another_part_than_the_chosen_one_are_refused(tmp_path, capsys):
+    assert in_process("--filters", 8, "--output-dir", tmp_path) == 2
+    line = capsys.readouterr().err
+    assert line == "--filters 8: only for network conv, resnet, not dense\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_run_says_and_keeps_what_it_chose(tmp_path, clean_environment):
+    options = ("--batch-size", 700, "--latent-size", 2, "--hidden-units", 4)
+    result = command(*options, "--output-dir", tmp_path, env=clean_environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = [line for line in result.stdout.splitlines() if line.startswith("chosen for these")]
+    assert len(lines) == 2 and lines[0] == lines[1]  # at the start and in the summary
+    for part in ("network dense (8x8x1", "likelihood independent_bernoulli (", "epochs 200 (400"):
+        assert part in lines[0]
+    config = json.loads((tmp_path / "digits" / "1" / "config.json").read_text())
+    assert (config["network"], config["epochs"], config["patience"]) == ("dense", 200, 40)
+
+
+def test_a_resumed_run_keeps_its_choices_whatever_the_rule_is_now(tmp_path, monkeypatch):
+    from training.run import checkpoints
+
+    options = ("--hidden-units", 4, "--latent-size", 2, "--batch-size", 700)
+    options = (*options, "--output-dir", tmp_path, "--patience", 2)
+    monkeypatch.setitem(choices.STEPS, "dense", 8)
+    save = checkpoints.Checkpoints.on_epoch_end
+
+    def interrupted(self, epoch, logs=None):
+        save(self, epoch, logs)
+        if epoch == 1:
+            raise RuntimeError("the power went")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the power went"):
+        patch.setattr(checkpoints.Checkpoints, "on_epoch_end", interrupted)
+        in_process(*options)
+    monkeypatch.undo()
+    assert trained(*options, "--resume", "--network", "conv") == 2
+    assert trained(*options, "--resume") == 0
+    rows = (tmp_path / "digits" / "1" / "history.csv").read_text().splitlines()
+    assert len(rows) == 1 + 4

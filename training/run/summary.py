@@ -1,0 +1,69 @@
+"""What a run reports beside its losses, and what it says of one that went wrong."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+import tfp_vae
+from tfp_vae.evaluation.report import ACTIVE_VARIANCE
+from training import yardstick
+from training.config import KL_NAMES, Config
+from training.data.splits import Splits
+from training.run.progress import ADVICE
+
+
+def measured(
+    vae: "tfp_vae.VAE", splits: Splits, test: tf.data.Dataset, config: Config
+) -> dict[str, float]:
+    """The metrics on the test images, flat, for `metrics.json`.
+
+    Args:
+      vae: trained.
+      splits: the images.
+      test: batches of the test images, as the model was validated.
+      config: the settings of the run.
+
+    Returns:
+      `loss`, `elbo`, `reconstruction_nll` and `kl` in nats per image, `num_images`,
+      `active_units`, `num_parameters`; for a Normal likelihood `ppca_log_likelihood` in nats,
+      `ppca_latents` and `ppca_images`, as in `yardstick.PrincipalComponents`.
+    """
+    metrics = vae.evaluate(test, return_dict=True, verbose=0)
+    model = tfp_vae.inference_model(vae)
+    means = np.concatenate([model.encode(batch) for batch in test.as_numpy_iterator()])
+    metrics["num_images"] = splits.test.count
+    metrics["active_units"] = int((means.var(axis=0) > ACTIVE_VARIANCE).sum())
+    metrics["num_parameters"] = sum(model.weight_sizes)
+    if config.likelihood == "independent_normal":
+        ppca = yardstick.score(splits.train, test.as_numpy_iterator(), config.latent_size)
+        metrics |= {f"ppca_{name}": value for name, value in ppca._asdict().items()}
+    return metrics
+
+
+def lines(metrics: dict[str, Any], config: Config, kl_form: str) -> Iterator[str]:
+    """The metrics in words, and a line for each thing that went wrong."""
+    yield (
+        f"test ELBO {metrics['elbo']:.3f} nats per image = "
+        f"- reconstruction_nll {metrics['reconstruction_nll']:.3f} "
+        f"- {KL_NAMES[kl_form]} {metrics['kl']:.3f}"
+    )
+    active, latents = metrics["active_units"], config.latent_size
+    parts = f"{metrics['num_parameters']:,} parameters, {active} of {latents} latents are active"
+    if "ppca_log_likelihood" not in metrics:
+        yield parts
+    else:
+        ppca = metrics["ppca_log_likelihood"]
+        yield f"{parts}; probabilistic PCA {ppca:.3f} nats ({_fitted(metrics)})"
+        if metrics["elbo"] < ppca and kl_form != "none":
+            yield (
+                "the ELBO is below probabilistic PCA, a linear model with as many latents: try "
+                "more --epochs, --network resnet, --activation silu, or a --likelihood that fits"
+            )
+    if active == 0:
+        yield f"no latent is active, so that all reconstructions are alike: {ADVICE}"
+
+
+def _fitted(metrics: dict[str, Any]) -> str:
+    return f"{metrics['ppca_latents']} latents, {metrics['ppca_images']:,} images"
