@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import signal
-import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -21,8 +20,10 @@ from pydantic import AfterValidator, Field
 from tfp_vae.cli import arguments as cli
 from tfp_vae.cli.app import run as run_command
 from tfp_vae.errors import InputError
-from training.config import FLAGS, Config, Settings
-from training.peers.contenders import CASES, CONTENDERS, Contender
+from training.config import FLAGS, Settings
+from training.peers import result_table
+from training.peers.cases import CASES, DEFAULT_CASES, model
+from training.peers.contenders import CONTENDERS, Contender
 
 MANY = Parameter(consume_multiple=True)
 GROWTH = {
@@ -30,6 +31,7 @@ GROWTH = {
     "latents": ("latent_size", (2, 8, 32, 128, 256)),
     "images": ("count", (6000, 20000, 60000)),
 }
+MIN_INPUT_STEPS = 256  # a batch takes well under a millisecond: fewer of them measure a queue
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 
 
@@ -55,8 +57,8 @@ class Benchmark(Settings):
     data_dir: str | None = None
     """Where TFDS keeps its data; by default where TFDS itself looks (TFDS_DATA_DIR)."""
 
-    case: Annotated[tuple[Literal[*CASES], ...], MANY, AfterValidator(_not_empty)] = tuple(CASES)
-    """Models to train: network, covariance of q(z|x), precision."""
+    case: Annotated[tuple[Literal[*CASES], ...], MANY, AfterValidator(_not_empty)] = DEFAULT_CASES
+    """Models to train: network, covariance of q(z|x) or size of the images, precision."""
 
     contender: Annotated[tuple[Literal[*CONTENDERS], ...], MANY, AfterValidator(_not_empty)] = (
         tuple(CONTENDERS)
@@ -70,11 +72,11 @@ class Benchmark(Settings):
     growth: Annotated[tuple[Literal[*GROWTH], ...], MANY] = ()
     """Also time tfp_vae at several values of this quantity, for the first case."""
 
-    activation: Literal["relu", "tanh"] = "relu"
-    """Activation function of the hidden layers."""
+    activation: Literal["relu", "tanh", "silu"] | None = None
+    """Activation function of the hidden layers; by default silu for resnet, otherwise relu."""
 
-    latent_size: Count = 50
-    """Number of latents."""
+    latent_size: Count | None = None
+    """Number of latents; by default 64 for resnet, otherwise 50."""
 
     batch_size: Count = 128
     """Images in a training step."""
@@ -95,57 +97,52 @@ def benchmark(*, config: Annotated[Benchmark, FLAGS] = Benchmark()) -> None:
     if config.out is not None:
         cli.check_writable(config.out)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shape = _write_images(config, folder / "images.npy")
-        results: dict[str, Any] = {
-            "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
-            "settings": config.model_dump(mode="json", exclude={"data_dir", "peer", "out"}),
-            "image_shape": shape[1:],
-            "cases": {},
-            "growth": {},
-        }
-        settings = _settings(config, folder, shape)
-        for case in config.case:
-            entries = {name: {**settings, **CASES[case]} for name in config.contender}
-            measured = results["cases"][case] = _compare(case, entries, config, folder)
-            labels = {entry["label"]: entry for entry in measured.values()}
-            _print(f"{case}: time of {next(iter(labels))}", labels)
-        for what in config.growth:
-            results["growth"][what] = _grow(what, settings, shape, config, folder)
-            _print(f"{config.case[0]}, by {what}: the first", results["growth"][what])
+        results = _results(config, Path(name))
     if config.out is not None:
         config.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def _write_images(config: Benchmark, path: Path) -> list[int]:
-    """Writes all training images, uint8, for every contender to read; returns [N, H, W, C]."""
-    import numpy as np
+def _results(config: Benchmark, folder: Path) -> dict[str, Any]:
+    """Everything that was measured, as the JSON file holds it; prints it as it comes."""
+    from training.peers import image_array
 
-    from tfp_vae.errors import ImageError
-    from training.data import sources
-    from training.run import loop
+    images = image_array.write(config.dataset, config.data_dir, folder / "images.npy")
+    if images.count < config.batch_size:
+        raise InputError(f"--batch-size {config.batch_size}: expected at most {images.count}")
+    models = {case: model(case, config, images.shape) for case in config.case}
+    results: dict[str, Any] = {
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
+        "settings": config.model_dump(mode="json", exclude={"data_dir", "peer", "out"}),
+        "models": models,
+        "image_shape": images.shape,
+        "decoding": images.decoding,
+        "cases": {},
+        "growth": {},
+    }
+    if images.decoding is not None:
+        result_table.print_decoding(images.decoding)
+    settings = {**_settings(config), **images.settings}
+    for case in config.case:
+        entries = {name: {**settings, **models[case]} for name in config.contender}
+        if "input" in entries:
+            entries["input"]["steps"] = max(config.steps, MIN_INPUT_STEPS)
+        measured = results["cases"][case] = _compare(case, entries, config, folder)
+        labels = {entry["label"]: entry for entry in measured.values()}
+        result_table.print_rows(f"{case}: time of {next(iter(labels))}", labels)
+    first = config.case[0]
+    for what in config.growth:
+        entries = _growing(what, {**settings, **models[first]})
+        measured = results["growth"][what] = _compare(what, entries, config, folder, "ours")
+        result_table.print_rows(f"{first}, by {what}: the first", measured)
+    return results
 
-    loop.silence()
-    try:
-        train = sources.read(Config(dataset=config.dataset, data_dir=config.data_dir))["train"]
-    except ImageError as error:
-        raise InputError(f"--dataset {config.dataset}: {error}") from error
-    if train.pixels is None or train.pixels.dtype.name != "uint8":
-        raise InputError(f"--dataset {config.dataset}: expected uint8 images that fit in memory")
-    if train.count < config.batch_size:
-        raise InputError(f"--batch-size {config.batch_size}: expected at most {train.count}")
-    np.save(path, train.pixels.numpy())
-    return [train.count, *train.shape]
 
-
-def _settings(config: Benchmark, folder: Path, shape: list[int]) -> dict[str, Any]:
+def _settings(config: Benchmark) -> dict[str, Any]:
     from training.run.loop import DENSE_STEPS_PER_EXECUTION
 
-    names = ("activation", "latent_size", "batch_size", "steps")
     return {
-        **{name: getattr(config, name) for name in names},
-        "images": str(folder / "images.npy"),
-        "count": shape[0],
+        "batch_size": config.batch_size,
+        "steps": config.steps,
         "steps_per_execution": DENSE_STEPS_PER_EXECUTION,
         "seed": 0,
     }
@@ -208,38 +205,18 @@ def _measured(contender: Contender, reference: Contender) -> dict[str, Any]:
     return measured
 
 
-def _grow(
-    what: str, settings: dict[str, Any], shape: list[int], config: Benchmark, folder: Path
-) -> dict[str, Any]:
+def _growing(what: str, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Settings of tfp_vae for each value of a quantity, with as many images in a turn for all."""
     field, values = GROWTH[what][0], list(GROWTH[what][1])
     if field == "count":
-        values = [*(value for value in values if value < shape[0]), shape[0]]
-    turn = config.steps * config.batch_size  # images, the same number for all
+        count = settings["count"]
+        values = [*(value for value in values if value < count), count]
+    turn = settings["steps"] * settings["batch_size"]
     entries = {}
     for value in values:
-        own = {**settings, **CASES[config.case[0]], field: value}
+        own = {**settings, field: value}
         entries[str(value)] = {**own, "steps": max(1, turn // own["batch_size"])}
-    return _compare(what, entries, config, folder, program="ours")
-
-
-def _print(title: str, rows: dict[str, Any]) -> None:
-    print(f"\n{title} = 1; median [lowest, highest] of the rounds")
-    for name, entry in rows.items():
-        print(f"  {name:22} {_row(entry)}", flush=True)
-
-
-def _row(entry: dict[str, Any]) -> str:
-    if "absent" in entry:
-        return f"absent: {entry['absent']}"
-    time = statistics.median(entry["microseconds_per_image"])
-    memory = entry["peak_bytes"] / 2**20
-    ratio = ""
-    if "ratios" in entry:
-        ratios = entry["ratios"]
-        middle = statistics.median(ratios)
-        ratio = f"x{middle:6.2f} [{min(ratios):5.2f}, {max(ratios):5.2f}]  "
-    versions = ", ".join(f"{name} {value}" for name, value in entry["versions"].items())
-    return f"{time:8.2f} us/image  {ratio}{memory:6.0f} MiB  {versions}"
+    return entries
 
 
 if __name__ == "__main__":

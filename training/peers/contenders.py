@@ -1,4 +1,4 @@
-"""What `training.benchmark` compares, and the processes that it runs. Imports no TensorFlow."""
+"""The programs that `training.benchmark` compares, as processes. Imports no TensorFlow."""
 
 import contextlib
 import json
@@ -14,14 +14,6 @@ from training.errors import TrainingError
 PEERS = Path(__file__).parent
 ROOT = PEERS.parents[1]  # of the checkout, or where the packages are installed
 
-# Settings of the same names in `Config`, and whether to compute in bfloat16.
-CASES = {
-    "dense-diagonal": {"network": "dense", "posterior": "independent_normal", "bfloat16": False},
-    "dense-full": {"network": "dense", "posterior": "multivariate_normal_tril", "bfloat16": False},
-    "conv-float32": {"network": "conv", "posterior": "independent_normal", "bfloat16": False},
-    "conv-bfloat16": {"network": "conv", "posterior": "independent_normal", "bfloat16": True},
-}
-
 # The file in this folder, its variant, and its label.
 CONTENDERS = {
     "ours": ("ours.py", "", "tfp_vae"),
@@ -31,6 +23,7 @@ CONTENDERS = {
     "torch_compile": ("torch_vae.py", "compile", "torch.compile"),
     "pythae": ("pythae_vae.py", "", "Pythae"),
     "floor": ("floor.py", "", "matrix products alone"),
+    "input": ("ours.py", "input", "tfp_vae's input alone"),
 }
 
 

@@ -4,7 +4,7 @@ No activation, loss, noise, optimizer or input. Products run in TensorFlow with 
 dense ones in float32, in NumPy; the fastest of them is timed.
 """
 
-import time
+import timeit
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +12,6 @@ import tensorflow as tf
 from protocol import serve
 
 from tfp_vae.networks import NETWORKS
-from tfp_vae.networks.conv import FILTERS
 
 HIDDEN_UNITS = NETWORKS.options["hidden_units"].default
 
@@ -27,19 +26,34 @@ def dense_layers(settings, count):
 
 
 def conv_layers(settings, count):
-    """(operation, shape of its input, shape of its kernel) of each layer of the conv network."""
+    """(operation, shape of its input, shape of its kernel) of each convolution and product."""
     height, width, channels = settings.images.shape[1:]
-    batch, (first, second), size = settings.batch_size, FILTERS, settings.latent_size
-    half, quarter = (height // 2, width // 2), (height // 4, width // 4)
-    features = quarter[0] * quarter[1] * second
+    batch, size, levels = settings.batch_size, settings.latent_size, settings.filters
+    resnet = settings.network == "resnet"
+    side = 4 if resnet else 3  # of the kernels that halve or double
+    features = levels[-1] * height * width // 4 ** len(levels)
+
+    def maps(level, filters):  # the shape of feature maps after so many halvings
+        return (batch, height // 2**level, width // 2**level, filters)
+
+    def block(level, filters):
+        return [("same", maps(level, filters), (3, 3, filters, filters))] * (2 if resnet else 0)
+
+    down, up = [], []
+    for level, (before, after) in enumerate(pairwise((channels, *levels))):
+        down.append(("down", maps(level, before), (side, side, before, after)))
+        down += block(level + 1, after)
+    filters = (*reversed(levels), channels) if resnet else (levels[-1], *reversed(levels))
+    for level, (before, after) in zip(range(len(levels), 0, -1), pairwise(filters), strict=True):
+        up += block(level, before)
+        up.append(("up", maps(level, before), (side, side, after, before)))
+    if not resnet:
+        up.append(("same", maps(0, levels[0]), (3, 3, levels[0], channels)))
     return [
-        ("down", (batch, height, width, channels), (3, 3, channels, first)),
-        ("down", (batch, *half, first), (3, 3, first, second)),
+        *down,
         ("matmul", (batch, features), (features, count)),
         ("matmul", (batch, size), (size, features)),
-        ("up", (batch, *quarter, second), (3, 3, second, second)),
-        ("up", (batch, *half, second), (3, 3, first, second)),
-        ("same", (batch, height, width, first), (3, 3, first, channels)),
+        *up,
     ]
 
 
@@ -98,15 +112,12 @@ def numpy_products(layers):
     return products
 
 
-def seconds(products, repeats=20):
+def seconds(products):
+    """The least time of five runs, each of as many repeats as take a tenth of a second."""
     products()
-    best = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        for _ in range(repeats):
-            products()
-        best = min(best, time.perf_counter() - start)
-    return best
+    once = timeit.timeit(products, number=1)
+    repeats = max(1, round(0.1 / once))
+    return min(timeit.repeat(products, number=repeats, repeat=5)) / repeats
 
 
 def build(settings):

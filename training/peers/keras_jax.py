@@ -5,6 +5,7 @@ import sys
 
 import jax
 import keras
+import keras_networks
 import numpy as np
 from keras import layers, ops
 from protocol import serve
@@ -55,55 +56,57 @@ class Posterior(layers.Layer):
         return (shape[0], self.size)
 
 
+class FittedScale(layers.Layer):
+    """-log N(x; mean, scale) of each image [B]; then the scale follows the mean squared error."""
+
+    def __init__(self, deviation):
+        super().__init__(dtype="float32", autocast=False)
+        start = keras.initializers.Constant(deviation**2)
+        self.variance = self.add_weight(shape=(), initializer=start, trainable=False)
+
+    def call(self, mean, x):
+        variance = ops.maximum(self.variance, 1e-6)
+        errors = ops.sum(ops.square(x - mean), 1)
+        now = ops.stop_gradient(ops.mean(errors)) / x.shape[1]
+        self.variance.assign(0.9 * self.variance + 0.1 * now)
+        constants = x.shape[1] * ops.log(2.0 * math.pi * variance)
+        return 0.5 * (errors / variance + constants)
+
+
 class VAE(keras.Model):
-    """Grey images, uint8, to logits; the whole loss is added by its layers."""
+    """Grey images, uint8, to parameters of pixels; the whole loss is added by its layers."""
 
     def __init__(self, settings):
         super().__init__()
         size, shape = settings.latent_size, settings.images.shape[1:]
         full = settings.posterior == "multivariate_normal_tril"
         count = size + size * (size + 1) // 2 if full else 2 * size
-        hidden = {
-            "activation": settings.activation,
-            "kernel_initializer": "he_normal"
-            if settings.activation == "relu"
-            else "glorot_uniform",
-        }
-        networks = dense_networks if settings.network == "dense" else conv_networks
-        encoder, decoder = networks(shape, hidden)
-        self.binarise = Binarise()
-        self.encoder = keras.Sequential([*encoder, layers.Dense(count, dtype="float32")])
+        normal = settings.likelihood == "independent_normal"
+        self.binarise = None if normal else Binarise()
+        self.fitted = FittedScale(settings.deviation) if normal else None
+        images, latents = keras.Input(shape), keras.Input((size,))
+        entering = images
+        if normal:  # binary images enter as they are
+            entering = layers.Normalization(
+                mean=settings.channel_means, variance=np.square(settings.channel_deviations)
+            )(images)
+            entering = layers.GaussianNoise(settings.input_noise, seed=2)(entering)
+        features = keras_networks.encode(layers, settings, entering)
+        self.encoder = keras.Model(images, layers.Dense(count, dtype="float32")(features))
         self.posterior = Posterior(size, full)
-        self.decoder = keras.Sequential(decoder)
+        pixels = keras_networks.decode(layers, settings, latents, shape)
+        self.decoder = keras.Model(latents, layers.Flatten(dtype="float32")(pixels))
 
     def call(self, images):
-        x = self.binarise(images)
-        logits = ops.cast(self.decoder(self.posterior(self.encoder(x))), "float32")
-        logits = ops.reshape(logits, (ops.shape(logits)[0], -1))
+        x = ops.cast(images, "float32") / 255.0 if self.fitted else self.binarise(images)
+        pixels = self.decoder(self.posterior(self.encoder(x)))
         x = ops.reshape(x, (ops.shape(x)[0], -1))
-        # -log p(x|z) = softplus(logits) - x * logits, summed over the pixels
-        self.add_loss(ops.mean(ops.sum(ops.softplus(logits) - x * logits, 1)))
-        return logits
-
-
-def dense_networks(shape, hidden):
-    encoder = [layers.Flatten(), layers.Dense(200, **hidden), layers.Dense(200, **hidden)]
-    decoder = [layers.Dense(200, **hidden), layers.Dense(200, **hidden)]
-    return encoder, [*decoder, layers.Dense(math.prod(shape))]
-
-
-def conv_networks(shape, hidden):
-    rows, columns = shape[0] // 4, shape[1] // 4  # MNIST's are multiples of four
-    stride = {"strides": 2, "padding": "same", **hidden}
-    encoder = [layers.Conv2D(32, 3, **stride), layers.Conv2D(64, 3, **stride), layers.Flatten()]
-    decoder = [
-        layers.Dense(rows * columns * 64, **hidden),
-        layers.Reshape((rows, columns, 64)),
-        layers.Conv2DTranspose(64, 3, **stride),
-        layers.Conv2DTranspose(32, 3, **stride),
-        layers.Conv2D(shape[2], 3, padding="same"),
-    ]
-    return encoder, decoder
+        if self.fitted:
+            nll = self.fitted(pixels, x)
+        else:  # -log p(x|z) = softplus(logits) - x * logits, summed over the pixels
+            nll = ops.sum(ops.softplus(pixels) - x * pixels, 1)
+        self.add_loss(ops.mean(nll))
+        return pixels
 
 
 def build(settings):

@@ -1,98 +1,20 @@
 """The same VAE trained by Pythae's own `BaseTrainer`, with its `VAE` and its loss."""
 
-import importlib.metadata
-import tempfile
+import functools
 
-import torch
 from protocol import Absent, serve
-from pythae.data.datasets import BaseDataset, DatasetOutput
-from pythae.models import VAE, VAEConfig
-from pythae.models.base.base_utils import ModelOutput
-from pythae.models.nn import BaseDecoder, BaseEncoder
-from pythae.trainers import BaseTrainer, BaseTrainerConfig
-from pythae.trainers.training_callbacks import TrainingCallback
-from torch_networks import Decoder, Encoder
-
-
-class Trunk(BaseEncoder):
-    def __init__(self, settings):
-        super().__init__()
-        count = 2 * settings.latent_size
-        shape = settings.images.shape[1:]
-        self.trunk = Encoder(settings.network, shape, count, settings.activation)
-
-    def forward(self, x):
-        mean, log_variance = self.trunk(x).chunk(2, dim=1)
-        return ModelOutput(embedding=mean, log_covariance=log_variance)
-
-
-class Pixels(BaseDecoder):
-    def __init__(self, settings):
-        super().__init__()
-        shape = settings.images.shape[1:]
-        self.trunk = Decoder(settings.network, shape, settings.latent_size, settings.activation)
-
-    def forward(self, z):
-        return ModelOutput(reconstruction=torch.sigmoid(self.trunk(z)))
-
-
-class Binarised(BaseDataset):
-    """Images in memory as uint8; a batch of them is binarised at once."""
-
-    def __init__(self, images):
-        self.images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return self.__getitems__([index])[0]
-
-    def __getitems__(self, indices):
-        images = self.images[indices]
-        x = (torch.rand(images.shape) * 255.0 < images).float()
-        return [DatasetOutput(data=image) for image in x]
 
 
 def build(settings):
     if settings.posterior != "independent_normal":
         raise Absent("Pythae's VAE has no full covariance")
+    if settings.likelihood != "independent_bernoulli":
+        raise Absent("Pythae's VAE has no Normal likelihood whose scale is fitted")
     if settings.bfloat16:
         raise Absent("Pythae's trainer has no bfloat16 on a CPU")
-    shape = settings.images.shape[1:]
-    config = VAEConfig(
-        input_dim=(shape[2], *shape[:2]),
-        latent_dim=settings.latent_size,
-        reconstruction_loss="bce",
-    )
+    import pythae_model  # after the reasons that hold even where Pythae is missing
 
-    def train(clock):
-        steps = 0
-
-        class Turns(TrainingCallback):
-            def on_train_step_end(self, training_config, **kwargs):  # after every batch
-                nonlocal steps
-                steps += 1
-                if steps % settings.steps == 0:
-                    clock()
-
-        with tempfile.TemporaryDirectory() as folder:
-            trainer = BaseTrainer(
-                VAE(config, Trunk(settings), Pixels(settings)),
-                Binarised(settings.images),
-                training_config=BaseTrainerConfig(
-                    output_dir=folder,
-                    per_device_train_batch_size=settings.batch_size,
-                    learning_rate=1e-3,
-                    num_epochs=10**9,
-                    no_cuda=True,
-                ),
-                callbacks=[Turns()],
-            )
-            trainer.train()
-
-    versions = {"pythae": importlib.metadata.version("pythae"), "torch": torch.__version__}
-    return versions, train
+    return pythae_model.versions(), functools.partial(pythae_model.train, settings)
 
 
 serve(build)

@@ -4,8 +4,8 @@
 (tensorflow/probability #1215), and `compile` and `fit` as the tutorial calls them.
 """
 
-import math
-
+import keras_networks
+import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
@@ -19,26 +19,27 @@ POSTERIORS = {
 }
 
 
-def networks(network, image_shape, activation):
-    """The layers of the encoder, up to its features, and of the decoder, up to the logits."""
-    initializer = "he_normal" if activation == "relu" else "glorot_uniform"
-    hidden = {"activation": activation, "kernel_initializer": initializer}
-    if network == "dense":
-        encoder = [tfkl.Flatten(), tfkl.Dense(200, **hidden), tfkl.Dense(200, **hidden)]
-        decoder = [tfkl.Dense(200, **hidden), tfkl.Dense(200, **hidden)]
-        return encoder, [*decoder, tfkl.Dense(math.prod(image_shape))]
-    rows, columns = image_shape[0] // 4, image_shape[1] // 4  # MNIST's are multiples of four
-    stride = {"strides": 2, "padding": "same", **hidden}
-    encoder = [tfkl.Conv2D(32, 3, **stride), tfkl.Conv2D(64, 3, **stride), tfkl.Flatten()]
-    decoder = [
-        tfkl.Dense(rows * columns * 64, **hidden),
-        tfkl.Reshape((rows, columns, 64)),
-        tfkl.Conv2DTranspose(64, 3, **stride),
-        tfkl.Conv2DTranspose(32, 3, **stride),
-        tfkl.Conv2D(image_shape[2], 3, padding="same"),
-        tfkl.Flatten(),
-    ]
-    return encoder, decoder
+class WithScale(tfkl.Layer):
+    """Means of pixels to (means, scale): one scale for all of them, a weight that Adam trains."""
+
+    def build(self, input_shape):
+        self.raw_scale = self.add_weight("raw_scale", shape=(), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, means):
+        return means, 1e-3 + tf.math.softplus(self.raw_scale)
+
+
+def likelihood(name, parameters, image_shape):
+    """p(x|z), of the output of a decoder's last convolution or dense layer."""
+    if name == "independent_normal":
+        means = tfkl.Reshape(image_shape, dtype="float32")(parameters)
+        return tfpl.DistributionLambda(
+            lambda given: tfd.Independent(tfd.Normal(*given), reinterpreted_batch_ndims=3),
+            dtype="float32",
+        )(WithScale(dtype="float32")(means))
+    logits = tfkl.Flatten(dtype="float32")(parameters)
+    return tfpl.IndependentBernoulli(image_shape, tfd.Bernoulli.logits, dtype="float32")(logits)
 
 
 def build(config, image_shape):
@@ -52,23 +53,14 @@ def build(config, image_shape):
         # TFP has no closed form against Independent Normals; the tutorial takes one draw instead.
         prior = tfd.MultivariateNormalDiag([0.0] * size, [1.0] * size)
     regularizer = tfpl.KLDivergenceRegularizer(prior, use_exact_kl=True)
-    to_features, to_logits = networks(config.network, image_shape, config.activation)
-    encoder = tf_keras.Sequential(
-        [
-            tfkl.InputLayer(image_shape),
-            *to_features,
-            tfkl.Dense(posterior.params_size(size), dtype="float32"),
-            posterior(size, activity_regularizer=regularizer, dtype="float32"),
-        ]
+    images, latents = tf_keras.Input(image_shape), tf_keras.Input((size,))
+    features = keras_networks.encode(tfkl, config, images)
+    parameters = tfkl.Dense(posterior.params_size(size), dtype="float32")(features)
+    encoder = tf_keras.Model(
+        images, posterior(size, activity_regularizer=regularizer, dtype="float32")(parameters)
     )
-    decoder = tf_keras.Sequential(
-        [
-            tfkl.InputLayer((size,)),
-            *to_logits,
-            tfkl.Activation("linear", dtype="float32"),  # what distributions need
-            tfpl.IndependentBernoulli(image_shape, tfd.Bernoulli.logits, dtype="float32"),
-        ]
-    )
+    parameters = keras_networks.decode(tfkl, config, latents, image_shape)
+    decoder = tf_keras.Model(latents, likelihood(config.likelihood, parameters, image_shape))
     vae = tf_keras.Model(inputs=encoder.inputs, outputs=decoder(encoder.outputs[0]))
     vae.compile(
         optimizer=tf_keras.optimizers.Adam(config.learning_rate),

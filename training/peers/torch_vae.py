@@ -8,33 +8,60 @@ from protocol import Absent, serve
 from torch_networks import Decoder, Encoder
 
 
+class FittedScale(torch.nn.Module):
+    """-log N(x; mean, scale) of a batch; then the scale follows the mean squared error."""
+
+    def __init__(self, deviation):
+        super().__init__()
+        self.register_buffer("variance", torch.tensor(deviation**2))
+
+    def forward(self, mean, x):
+        variance = self.variance.clamp(min=1e-6)
+        error = F.mse_loss(mean, x)
+        with torch.no_grad():
+            self.variance.lerp_(error.detach(), 0.1)
+        return 0.5 * x.numel() * (error / variance + torch.log(2.0 * math.pi * variance))
+
+
+class Logits(torch.nn.Module):
+    """-log Bernoulli(x; logits) of a batch."""
+
+    def forward(self, logits, x):
+        return F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+
+
 class VAE(torch.nn.Module):
-    """Grey images, uint8 [B, C, H, W], to the negative ELBO of a fresh binarisation, a scalar."""
+    """Grey images, uint8 [B, C, H, W], to the negative ELBO, a scalar; binary pixels are drawn."""
 
     def __init__(self, settings):
         super().__init__()
         size = settings.latent_size
         self.size, self.full = size, settings.posterior == "multivariate_normal_tril"
         count = size + size * (size + 1) // 2 if self.full else 2 * size
-        shape = settings.images.shape[1:]
-        self.encoder = Encoder(settings.network, shape, count, settings.activation)
-        self.decoder = Decoder(settings.network, shape, size, settings.activation)
+        self.encoder = Encoder(settings, count)
+        self.decoder = Decoder(settings)
+        self.binary = settings.likelihood == "independent_bernoulli"
+        self.nll = Logits() if self.binary else FittedScale(settings.deviation)
         rows, columns = torch.tril_indices(size, size)
         self.register_buffer("place", rows * size + columns)
         self.bfloat16 = settings.bfloat16
+        deviations = torch.tensor(settings.channel_deviations)[:, None, None]
+        self.register_buffer("noise", settings.input_noise * deviations)
 
     def forward(self, images):
-        # 255 uniform whole numbers: P(draw < grey level) is the grey level / 255, exactly.
-        x = (torch.rand(images.shape) * 255.0 < images).float()
+        if self.binary:
+            # 255 uniform whole numbers: P(draw < grey level) is the grey level / 255, exactly.
+            x = (torch.rand(images.shape) * 255.0 < images).float()
+        else:
+            x = images.float() / 255.0
+        # A Normal model's encoder has noise on its input, in standard deviations of the pixels.
+        entering = x if self.binary else x + self.noise * torch.randn_like(x)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            params = self.encoder(x)
+            params = self.encoder(entering)
         z, kl = self.posterior(params.float())
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            logits = self.decoder(z)
-        nll = F.binary_cross_entropy_with_logits(
-            logits.float().flatten(1), x.flatten(1), reduction="sum"
-        )
-        return (nll + kl.sum()) / len(x)
+            pixels = self.decoder(z)
+        return (self.nll(pixels.float().flatten(1), x.flatten(1)) + kl.sum()) / len(x)
 
     def posterior(self, params):
         """A draw from q(z|x) [B, D], and KL(q(z|x) || N(0, I)) [B]."""
@@ -57,7 +84,8 @@ class VAE(torch.nn.Module):
 def build(settings):
     torch.manual_seed(settings.seed)
     images = torch.from_numpy(settings.images).permute(0, 3, 1, 2).contiguous()
-    vae = VAE(settings)
+    # oneDNN's convolutions are faster in this layout.
+    vae = VAE(settings).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3, eps=1e-7, fused=True)
     loss_of = vae
     if settings.variant == "compile":
