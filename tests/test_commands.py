@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from helpers import folders
+from helpers.models import small_vae
 from PIL import Image
 
 import tfp_vae
@@ -218,6 +219,8 @@ def test_info(run, place):
     (place / "run" / "1" / "metrics.json").write_text('{"elbo": -12.5}')
     printed = run("info run")
     assert "run/1: images (8, 9, 1), 4 latents" in printed
+    parameters = sum(np.prod(weight.shape, dtype=int) for weight in small_vae().trainable_weights)
+    assert f"\n{parameters:,} parameters, {4e-6 * parameters:.1f} MB in float32\n" in printed
     assert "nats per image\n  elbo: -12.5" in printed
     assert "decode(latent float32 (None, 4)) -> mean float32 (None, 8, 9, 1)" in printed
 

@@ -182,7 +182,9 @@ def info(run: cli.Run, /) -> None:
     model = tfp_vae.load(run)
     folder = find(run)
     settings, metrics = (read_json(folder, name) for name in ("config.json", "metrics.json"))
+    parameters = sum(model.weight_sizes)
     print(f"{model.path}: images {model.image_shape}, {model.latent_size} latents")
+    print(f"{parameters:,} parameters, {4 * parameters / 1e6:.1f} MB in float32")
     for title, values in (
         ("model", _described(model.description)),
         ("settings", settings),

@@ -1,5 +1,6 @@
 """The functions of a model's contract, applied to arrays of any length, a batch at a time."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,17 @@ class Functions:
         self._owner = owner
         self.image_shape = tuple(signatures["decode"].structured_outputs["mean"].shape[1:])
         (self.latent_size,) = description.latent_shape
+
+    @property
+    def weight_sizes(self) -> list[int]:
+        """The number of values in each weight of the model, all float32."""
+        found = {
+            variable.ref(): math.prod(variable.shape)
+            for signature in self.signatures.values()
+            for variable in signature.variables
+            if variable.dtype.is_floating
+        }
+        return list(found.values())
 
     @property
     def no_density(self) -> str | None:
