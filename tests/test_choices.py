@@ -64,16 +64,14 @@ def test_what_is_given_is_kept():
     assert (config.epochs, config.patience) == (30, 4)
 
 
-def test_epochs_are_steps_within_bounds():
-    few, _ = choices.choose(Config(batch_size=1), split(DIGITS[:20]))
-    assert few.epochs == choices.MAX_EPOCHS
-    many = Split(10**8, (64, 64, 3), pixels=tf.zeros([2, 64, 64, 3], tf.uint8))
-    config, _ = choices.choose(Config(), many)
-    assert config.epochs == choices.MIN_EPOCHS
-    middle = Split(12_000, (64, 64, 3), pixels=tf.zeros([2, 64, 64, 3], tf.uint8))
-    config, chosen = choices.choose(Config(), middle)
-    assert abs(config.epochs * (12_000 // 64) - choices.STEPS["resnet"]) < 12_000 // 64
-    assert f"{config.epochs * 187:,} steps" in choices.sentence(chosen)
+@pytest.mark.parametrize(
+    ("count", "epochs"), [(64, 200), (1900, 69), (12_000, 24), (100_000, 7), (10**8, 1)]
+)
+def test_epochs_are_passes_within_bounds_of_steps(count, epochs):
+    train = Split(count, (64, 64, 3), pixels=tf.zeros([2, 64, 64, 3], tf.uint8) + 128)
+    config, chosen = choices.choose(Config(), train)
+    assert (config.network, config.epochs) == ("resnet", epochs)
+    assert f"epochs {epochs} ({epochs * (count // 64):,} steps)" in choices.sentence(chosen)
 
 
 def test_options_of_another_part_than_the_chosen_one_are_refused(tmp_path, capsys):
@@ -100,7 +98,7 @@ def test_a_resumed_run_keeps_its_choices_whatever_the_rule_is_now(tmp_path, monk
 
     options = ("--hidden-units", 4, "--latent-size", 2, "--batch-size", 700)
     options = (*options, "--output-dir", tmp_path, "--patience", 2)
-    monkeypatch.setitem(choices.STEPS, "dense", 8)
+    monkeypatch.setattr(choices, "MAX_EPOCHS", 4)
     save = checkpoints.Checkpoints.on_epoch_end
 
     def interrupted(self, epoch, logs=None):

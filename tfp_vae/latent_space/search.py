@@ -14,7 +14,9 @@ from tfp_vae.latent_space import array_files
 Metric = Literal["euclidean", "symmetric_kl"]
 
 # The arrays in a file; N images, D latents.
-AXES = {"means": "ND", "names": "N", "scale_trils": "NDD", "labels": "N"}
+EUCLIDEAN_AXES = {"means": "ND", "names": "N"}
+SYMMETRIC_KL_AXES = {**EUCLIDEAN_AXES, "scale_trils": "NDD"}
+AXES = {**SYMMETRIC_KL_AXES, "labels": "N"}
 OPTIONAL = ("scale_trils", "labels")  # an index of version 0.1.0 has no labels
 QUERY_BATCH = 64  # queries compared with the whole collection at once
 
