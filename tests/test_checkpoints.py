@@ -54,7 +54,7 @@ def everything(model):
 @pytest.mark.parametrize(
     "options",
     [
-        {"kl": "monte_carlo", "hidden_units": (8,)},
+        {"network": "dense", "kl": "monte_carlo", "hidden_units": (8,)},
         {"network": "conv", "posterior": "independent_normal"},
     ],
     ids=["dense", "conv"],

@@ -49,6 +49,14 @@ def test_gradients_are_finite_at_black_grey_and_white(loc, scale, level):
     assert all(np.isfinite(gradient) for gradient in tape.gradient(log_prob, parameters))
 
 
+@pytest.mark.parametrize("scale", [0.9, 1.1, 100.0, 1e6])
+@pytest.mark.parametrize("loc", [-3.0, 0.2, 1.5])
+def test_the_mean_of_a_wide_pixel_keeps_its_precision(loc, scale):
+    p = np.exp(expected(loc, scale))
+    found = float(DiscretizedLogistic(loc, scale).mean())
+    assert found == pytest.approx((p * LEVELS).sum(), abs=2e-6 + 1e-3 / scale)
+
+
 @pytest.mark.parametrize(("loc", "scale"), [(0.4, 0.05), (-0.1, 0.2), (0.999, 1e-3)])
 def test_draws_are_levels_with_these_probabilities(loc, scale):
     pixel = DiscretizedLogistic(loc, scale)

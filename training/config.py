@@ -1,13 +1,13 @@
 """Every setting of a run: its flag, default, accepted values and help. Imports no TensorFlow."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from cyclopts import Group, Parameter
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PlainSerializer, WrapValidator
 
 from tfp_vae.errors import InputError
 from tfp_vae.images.colours import colour
@@ -21,7 +21,14 @@ DATA, MODEL, OBJECTIVE, TRAINING, RUN = (
 )
 # The KL in summaries, by its form; the last two for no KL, and for a run of version 0.1.0.
 KL_NAMES = {"exact": "kl (exact)", "monte_carlo": "kl (Monte Carlo)", "none": "kl", "unknown": "kl"}
-Count = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+def _auto_or(value: Any, checked: Callable[[Any], int]) -> Any:
+    return value if value == "auto" else checked(value)
+
+
+# Lets "auto" pass where a number is expected; a union of types would name them in its errors.
+OR_AUTO = (WrapValidator(_auto_or), PlainSerializer(lambda value: value))
 # One flag for each field of a model of settings, without a prefix.
 FLAGS = Parameter(name="*")
 
@@ -118,10 +125,10 @@ class Config(PartSettings):
     kl_warmup_epochs: Annotated[int, OBJECTIVE, Field(ge=0, lt=2**31)] = 0
     """Epochs over which the weight of the KL rises linearly from 0 to beta."""
 
-    epochs: Annotated[Literal["auto"] | Count, TRAINING] = "auto"
+    epochs: Annotated[int, TRAINING, Field(ge=1, lt=2**31), *OR_AUTO] = "auto"
     """Passes over the training images; `auto`: enough steps for the network and the images."""
 
-    patience: Annotated[Literal["auto"] | Annotated[int, Field(ge=0, lt=2**31)], TRAINING] = "auto"
+    patience: Annotated[int, TRAINING, Field(ge=0, lt=2**31), *OR_AUTO] = "auto"
     """Epochs without a better `val_elbo` after which training ends; 0 for never; `auto`: a fifth
     of the epochs where their number is `auto` too, otherwise never."""
 

@@ -80,8 +80,11 @@ class DiscretizedLogistic(tfd.Distribution):
 
         It is at most half a level, 0.002, from the mean of the levels.
         """
-        low, high = self.loc / self.scale, (self.loc - 1.0) / self.scale
-        mean = self.scale * (tf.math.softplus(low) - tf.math.softplus(high))
+        low, high, width = self.loc / self.scale, (self.loc - 1.0) / self.scale, 1.0 / self.scale
+        difference = tf.math.softplus(low) - tf.math.softplus(high)
+        # The same where the scale is large, and the two terms would cancel.
+        rise = tf.math.log1p(tf.sigmoid(high) * tf.math.expm1(tf.minimum(width, 1.0)))
+        mean = self.scale * tf.where(width < 1.0, rise, difference)
         return tf.clip_by_value(mean, 0.0, 1.0)
 
     def _mode(self) -> tf.Tensor:

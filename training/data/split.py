@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfp_vae.errors import ImageError
+from tfp_vae.errors import ImageError, reason
 from tfp_vae.images.folders import IN_MEMORY_BYTES  # above it, TFDS and folders stream from disk
 
 MIN_SIDE = 8  # pixels
@@ -44,8 +44,15 @@ class Split:
         return self.stream()
 
     def head(self, count: int) -> tf.Tensor:
-        """The first `count` images, or all if there are fewer: [n, H, W, C]."""
-        return next(iter(self.dataset().batch(count)))
+        """The first `count` images, or all if there are fewer: [n, H, W, C].
+
+        Raises:
+          ImageError: one of them cannot be read.
+        """
+        try:
+            return next(iter(self.dataset().batch(count)))
+        except tf.errors.OpError as error:
+            raise ImageError(f"images cannot be read ({reason(error)})") from error
 
 
 def require_size(shape: tuple[int, ...], name: str) -> None:
