@@ -31,9 +31,8 @@ def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
     config = folder.settings(config, run)
     with _one_line_errors(run):
         strategy = strategies.make(config)  # must precede every other TensorFlow operation
-        named = data.read(config)
-        config, chosen = choices.choose(config, named["train"])
-        splits = data.prepared(named, config)
+        splits = data.load(config)
+        config, chosen = choices.choose(config, splits.train)
         images = fingerprint.of(splits)
         folder.check_images(run, config, images)
         evaluated = {
