@@ -16,7 +16,8 @@ NEAR = 0.3  # of 0 or 1, where pixels count as black or white
 MAX_BINARISING_NOISE = 0.3
 MAX_DENSE_VALUES = 1024  # pixels times channels, up to which a dense network is best
 # Passes over the images, and steps at most: more of them gain little. Measured on digits and MNIST
-# (dense), on faces and CIFAR-10 (resnet), where longer runs fit their training images.
+# (dense), on faces and CIFAR-10 (resnet), where longer runs fit their training images; conv has the
+# numbers of resnet.
 PASSES = {"dense": 200, "conv": 24, "resnet": 24}
 MAX_STEPS = {"dense": 100_000, "conv": 10_000, "resnet": 10_000}
 MIN_STEPS, MAX_EPOCHS = 2000, 200
