@@ -49,9 +49,9 @@ def test_gradients_are_finite_at_black_grey_and_white(loc, scale, level):
     assert all(np.isfinite(gradient) for gradient in tape.gradient(log_prob, parameters))
 
 
-@pytest.mark.parametrize("scale", [0.9, 1.1, 100.0, 1e6])
-@pytest.mark.parametrize("loc", [-3.0, 0.2, 1.5])
-def test_the_mean_of_a_wide_pixel_keeps_its_precision(loc, scale):
+@pytest.mark.parametrize("scale", [0.5, 0.9, 1.1, 100.0, 1e6])
+@pytest.mark.parametrize("loc", [-1000.0, -3.0, 0.2, 1.5, 1000.0])
+def test_the_mean_of_a_wide_or_distant_pixel_keeps_its_precision(loc, scale):
     p = np.exp(expected(loc, scale))
     found = float(DiscretizedLogistic(loc, scale).mean())
     assert found == pytest.approx((p * LEVELS).sum(), abs=2e-6 + 1e-3 / scale)

@@ -80,12 +80,14 @@ class DiscretizedLogistic(tfd.Distribution):
 
         It is at most half a level, 0.002, from the mean of the levels.
         """
-        low, high, width = self.loc / self.scale, (self.loc - 1.0) / self.scale, 1.0 / self.scale
+        # The mean at 1 - loc is 1 minus the mean at loc: far above 1 the terms would cancel.
+        loc = tf.minimum(self.loc, 1.0 - self.loc)
+        low, high, width = loc / self.scale, (loc - 1.0) / self.scale, 1.0 / self.scale
         difference = tf.math.softplus(low) - tf.math.softplus(high)
         # The same where the scale is large, and the two terms would cancel.
         rise = tf.math.log1p(tf.sigmoid(high) * tf.math.expm1(tf.minimum(width, 1.0)))
         mean = self.scale * tf.where(width < 1.0, rise, difference)
-        return tf.clip_by_value(mean, 0.0, 1.0)
+        return tf.clip_by_value(tf.where(self.loc > 0.5, 1.0 - mean, mean), 0.0, 1.0)
 
     def _mode(self) -> tf.Tensor:
         return _nearest(self.loc)
