@@ -106,6 +106,31 @@ def test_an_epoch_is_every_image_once(stream):
     assert rounded[0] == rounded[1]
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["memory", "disk"])
+def test_half_of_the_training_images_are_mirrored_afresh(stream):
+    splits = data.load(Config(likelihood="continuous_bernoulli"))
+    if stream:
+        splits = _as_stream(splits)
+    plain = np.concatenate(batches(splits, 44))  # two epochs
+    mirrored = dataclasses.replace(splits, mirror=True)
+    images = np.concatenate(batches(mirrored, 44))
+    turned = (images == plain[:, :, ::-1]).all(axis=(1, 2, 3))
+    kept = (images == plain).all(axis=(1, 2, 3))
+    assert (turned | kept).all()
+    assert abs(turned.mean() - 0.5) < 4.5 * np.sqrt(0.25 / len(plain))
+    np.testing.assert_array_equal(images[64 * 30 :], np.concatenate(batches(mirrored, 14, 30)))
+    held_out = (next(iter(each.evaluation_batches("test", 180, 0))) for each in (splits, mirrored))
+    np.testing.assert_array_equal(*held_out)
+
+
+def test_each_pass_mirrors_other_images():
+    grey = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8, 1)
+    split = Split(1, (8, 8, 1), pixels=tf.constant(grey))
+    splits = data.Splits(split, split, split, binarise=False, mirror=True)
+    first = np.stack(batches(splits, 200, batch_size=1))[..., 0, 0, 0]
+    assert 70 < (first == grey[0, 0, -1]).sum() < 130
+
+
 def test_memory_and_disk_hold_the_same_splits():
     in_memory = sources.read(Config())["train"]
     on_disk = Split(1797, (8, 8, 1), stream=in_memory.dataset)

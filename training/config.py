@@ -112,6 +112,10 @@ class Config(PartSettings):
     skip_damaged: Annotated[bool, DATA] = False
     """Train without the damaged files of a folder; by default they end the run."""
 
+    mirror: Annotated[bool, DATA] = False
+    """Mirror each training image, left to right, with probability 1/2, afresh in each pass: for
+    images that are as likely mirrored, such as faces."""
+
     latent_size: Annotated[int, MODEL, Field(ge=1, lt=2**31)] = 16
     """Number of latents."""
 

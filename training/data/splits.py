@@ -15,6 +15,7 @@ from training.data import sources
 from training.data.split import Split
 
 SHUFFLE_BYTES = 2**28  # of pixels that a stream buffers at once to shuffle
+MIRROR_STREAM = 1  # folded into the seed, so that binarising draws other numbers
 HELD_OUT_FRACTION = 0.1  # of the images for validation, and for test, where a set lacks them
 
 
@@ -26,6 +27,7 @@ class Splits:
     validation: Split
     test: Split
     binarise: bool  # whether the likelihood takes zeros and ones only
+    mirror: bool = False  # whether half of the training images, at random, are mirrored
 
     def training_batches(self, batch_size: int, seed: int, start: int = 0) -> tf.data.Dataset:
         """Batches without end, from step `start` on: float32 [batch_size, H, W, C].
@@ -58,7 +60,9 @@ class Splits:
                 return numbered.skip(tf.maximum(first, 0))
 
             batches = tf.data.Dataset.counter(start // steps).flat_map(epoch)
-        prepared = batches.map(lambda step, images: self._prepare(images, [seed, step]))
+        prepared = batches.map(
+            lambda step, images: self._prepare(self._mirrored(images, [seed, step]), [seed, step])
+        )
         return prepared.prefetch(tf.data.AUTOTUNE).with_options(_sharding())
 
     def evaluation_batches(self, name: str, batch_size: int, seed: int) -> tf.data.Dataset:
@@ -71,6 +75,13 @@ class Splits:
         batches = prepared.batch(batch_size)
         kept = batches if split.pixels is None else batches.cache()
         return kept.prefetch(1).with_options(_sharding())
+
+    def _mirrored(self, images: tf.Tensor, seed: list) -> tf.Tensor:
+        if not self.mirror:
+            return images
+        seed = tf.random.experimental.stateless_fold_in(seed, MIRROR_STREAM)
+        chosen = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed) < 0.5
+        return tf.where(chosen, tf.reverse(images, axis=[2]), images)
 
     def _prepare(self, images: tf.Tensor, noise_seed: list) -> tf.Tensor:
         images = to_float(images)
@@ -124,7 +135,7 @@ def prepared(named: dict[str, Split], config: Config) -> Splits:
       InputError: images that the likelihood or the batch size does not allow.
     """
     likelihood = LIKELIHOODS[config.likelihood].classes()[0]
-    splits = Splits(**named, binarise=likelihood.binary)
+    splits = Splits(**named, binarise=likelihood.binary, mirror=config.mirror)
     if not likelihood.discrete:
         _check_density(splits, config)
     if config.batch_size > splits.train.count:
