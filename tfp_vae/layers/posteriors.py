@@ -16,7 +16,7 @@ from tfp_vae.objectives import LOG_2_PI
 MIN_SCALE = 1e-5  # of a latent's standard deviation, where that of N(0, I) is 1
 
 
-class _NormalLayer(DistributionLayer):
+class NormalLayer(DistributionLayer):
     """A Normal layer that samples by reparameterisation: mean + scale * noise.
 
     Unlike TFP's sampler, this one works for an empty batch and compiles well.
@@ -51,7 +51,7 @@ def _moved(distribution: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
-class MultivariateNormalTriL(_NormalLayer, tfpl.MultivariateNormalTriL):
+class MultivariateNormalTriL(NormalLayer, tfpl.MultivariateNormalTriL):
     """Normal with a full covariance, from `D + D (D + 1) / 2` parameters.
 
     The drop-in for `tfp.layers.MultivariateNormalTriL`: the same arguments, plus those of
@@ -93,7 +93,7 @@ class MultivariateNormalTriL(_NormalLayer, tfpl.MultivariateNormalTriL):
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
-class IndependentNormal(_NormalLayer, tfpl.IndependentNormal):
+class IndependentNormal(NormalLayer, tfpl.IndependentNormal):
     """Normals with a mean and a standard deviation each, from `2 * size` parameters.
 
     The drop-in for `tfp.layers.IndependentNormal`, a posterior or, one scale for each pixel, a
@@ -140,6 +140,53 @@ class IndependentNormal(_NormalLayer, tfpl.IndependentNormal):
             "min_scale": self.min_scale,
         }
         return {**super().get_config(), **own}
+
+
+@tf_keras.saving.register_keras_serializable("tfp_vae")
+class IndependentNormalFixedScale(NormalLayer):
+    """Normals with a mean each, from D parameters, and one standard deviation that stays.
+
+    Args:
+      event_size: D, the number of latents.
+      scale: the standard deviation of each, where that of N(0, I) is 1.
+
+    Raises:
+      ValueError: a scale that is not positive and finite.
+    """
+
+    def __init__(
+        self,
+        event_size: int,
+        scale: float = 1.0,
+        convert_to_tensor_fn: str | Callable[..., tf.Tensor] = "sample",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(scale, str) or not 0 < scale < np.inf:
+            raise ValueError(f"scale {scale!r}: expected a positive number")
+        self.event_size, self.scale = int(event_size), float(scale)
+        DistributionLayer.__init__(self, convert_to_tensor_fn, seed, **kwargs)
+
+    @staticmethod
+    def params_size(event_size: int) -> int:
+        """The number of parameters of one draw."""
+        return event_size
+
+    def make_distribution(self, params: tf.Tensor) -> tfd.Distribution:
+        loc = bound(tf.convert_to_tensor(params))
+        return tfd.Independent(tfd.Normal(loc, self.scale), reinterpreted_batch_ndims=1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "event_size": self.event_size, "scale": self.scale}
+
+
+def independent_normal(
+    event_size: int, scale: str | float = "learned", **kwargs: Any
+) -> IndependentNormal | IndependentNormalFixedScale:
+    """A Normal posterior with a diagonal covariance: `scale` is "learned", or a fixed number."""
+    if isinstance(scale, str):
+        return IndependentNormal(event_size, **kwargs)
+    return IndependentNormalFixedScale(event_size, scale, **kwargs)
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
