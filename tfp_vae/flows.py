@@ -50,7 +50,7 @@ class Coupling(tf_keras.layers.Layer):
     def _scale_and_shift(
         self, z: tf.Tensor, context: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """s and t, [..., D]; both are 0 for the latents that stay."""
+        """The s and t, [..., D]; both are 0 for the latents that stay."""
         hidden = self.of_latents(z * self.mask)
         if self.of_context is not None:
             hidden += self.of_context(context)  # broadcast: several draws have one context
@@ -207,9 +207,13 @@ class NormalFlow(tfd.Distribution):
         """Mean and variance [..., D]."""
         loc, scale = self.base.mean(), self.base.stddev()
         noise = _standard_draws(loc.shape[-1])
-        shape = [len(noise), *[1] * (loc.shape.rank - 1), loc.shape[-1]]
-        x = loc + scale * tf.reshape(tf.constant(noise), shape)
-        return tf.nn.moments(self._couplings.forward(x, self._context)[0], axes=0)
+        shape = [*noise.shape[:2], *[1] * (loc.shape.rank - 1), loc.shape[-1]]
+        x = loc + scale * tf.reshape(tf.constant(noise), shape)  # [2, M, ..., D]
+        centre, _ = self._couplings.forward(loc, self._context)
+        distance = self._couplings.forward(x, self._context)[0] - centre
+        # Each pair first: where f is affine, its sum is 0 without rounding errors.
+        mean = tf.reduce_mean(tf.reduce_mean(distance, axis=0), axis=0)
+        return centre + mean, tf.reduce_mean((distance - mean) ** 2, axis=[0, 1])
 
     def _mean(self) -> tf.Tensor:
         return self._moments()[0]
@@ -222,7 +226,7 @@ class NormalFlow(tfd.Distribution):
 
 
 def _standard_draws(size: int) -> np.ndarray:
-    """Draws from N(0, I), in pairs of opposite signs, each latent with variance 1: [2 M, D]."""
+    """Draws from N(0, I), in pairs of opposite signs, each latent with variance 1: [2, M, D]."""
     noise = np.random.default_rng(0).standard_normal((MOMENT_PAIRS, size))
     noise /= np.sqrt(np.mean(noise**2, axis=0))
-    return np.concatenate([noise, -noise]).astype(np.float32)
+    return np.stack([noise, -noise]).astype(np.float32)

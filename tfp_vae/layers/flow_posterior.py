@@ -9,7 +9,8 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_vae.flows import Couplings, NormalFlow
 from tfp_vae.layers.base import DistributionLayer, bound
-from tfp_vae.layers.posteriors import MIN_SCALE, NormalLayer
+from tfp_vae.layers.posteriors import MIN_SCALE
+from tfp_vae.objectives import LOG_2_PI
 
 COUPLINGS = 4
 HIDDEN_UNITS = 128
@@ -17,7 +18,7 @@ CONTEXT_SIZE = 32
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
-class FlowPosterior(NormalLayer):
+class FlowPosterior(DistributionLayer):
     """The distribution of f(x; h) with x from N(loc, scale^2), from `2 D + C` parameters.
 
     f are affine couplings (Dinh et al., "Density estimation using Real NVP", 2017), whose scales
@@ -72,8 +73,10 @@ class FlowPosterior(NormalLayer):
     def sample_and_log_prob(
         self, distribution: tfd.Distribution, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        x, log_prob = super().sample_and_log_prob(distribution.base, seed)
-        return distribution.transformed(x, log_prob)
+        loc, scale = distribution.base.mean(), distribution.base.stddev()
+        noise = tf.random.stateless_normal(tf.shape(loc), seed, alg="philox")  # works under XLA
+        log_prob = -0.5 * (noise**2 + LOG_2_PI) - tf.math.log(scale)
+        return distribution.transformed(loc + scale * noise, tf.reduce_sum(log_prob, axis=-1))
 
     def get_config(self) -> dict[str, Any]:
         own = {

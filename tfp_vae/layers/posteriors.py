@@ -16,7 +16,7 @@ from tfp_vae.objectives import LOG_2_PI
 MIN_SCALE = 1e-5  # of a latent's standard deviation, where that of N(0, I) is 1
 
 
-class NormalLayer(DistributionLayer):
+class _NormalLayer(DistributionLayer):
     """A Normal layer that samples by reparameterisation: mean + scale * noise.
 
     Unlike TFP's sampler, this one works for an empty batch and compiles well.
@@ -51,7 +51,7 @@ def _moved(distribution: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
-class MultivariateNormalTriL(NormalLayer, tfpl.MultivariateNormalTriL):
+class MultivariateNormalTriL(_NormalLayer, tfpl.MultivariateNormalTriL):
     """Normal with a full covariance, from `D + D (D + 1) / 2` parameters.
 
     The drop-in for `tfp.layers.MultivariateNormalTriL`: the same arguments, plus those of
@@ -93,7 +93,7 @@ class MultivariateNormalTriL(NormalLayer, tfpl.MultivariateNormalTriL):
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
-class IndependentNormal(NormalLayer, tfpl.IndependentNormal):
+class IndependentNormal(_NormalLayer, tfpl.IndependentNormal):
     """Normals with a mean and a standard deviation each, from `2 * size` parameters.
 
     The drop-in for `tfp.layers.IndependentNormal`, a posterior or, one scale for each pixel, a
@@ -143,7 +143,7 @@ class IndependentNormal(NormalLayer, tfpl.IndependentNormal):
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
-class IndependentNormalFixedScale(NormalLayer):
+class IndependentNormalFixedScale(_NormalLayer):
     """Normals with a mean each, from D parameters, and one standard deviation that stays.
 
     Args:

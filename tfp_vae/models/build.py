@@ -53,7 +53,8 @@ def build_vae(
         prior at some of them. None standardises nothing, and starts at grey, 0.25 wide.
       seed: of the posterior's draws; weights follow `tf_keras.utils.set_random_seed`.
       **options: of the parts, as their registries declare them with types and defaults:
-        `hidden_units`, `prior_components`, `likelihood_scale`, ... They are also flags of `training.fit`.
+        `hidden_units`, `prior_components`, `likelihood_scale`, ... They are also flags of
+        `training.fit`.
 
     Raises:
       InputError: (a ValueError) an unknown name, an option that no chosen part has, a value that is

@@ -17,9 +17,7 @@ PRIORS = Registry(
     "Family of p(z): fixed, or learned with the model.",
     {
         "standard_normal": Part("tfp_vae.priors.standard_normal:StandardNormal"),
-        "mixture": Part(
-            "tfp_vae.priors.mixture:MixturePrior", {"prior_components": _COMPONENTS}
-        ),
+        "mixture": Part("tfp_vae.priors.mixture:MixturePrior", {"prior_components": _COMPONENTS}),
         "vamp": Part("tfp_vae.priors.vamp:VampPrior", {"prior_components": _COMPONENTS}),
         "flow": Part("tfp_vae.priors.flow:FlowPrior"),
     },
