@@ -11,9 +11,6 @@ from tensorflow_probability import distributions as tfd
 from tfp_vae.divergences import as_multivariate_normal
 from tfp_vae.objectives import LOG_2_PI
 
-# The components of these indices [n], as one distribution over [n, D]; of None all, over [K, D].
-ComponentsAt = Callable[[tf.Tensor | None], tfd.Distribution]
-
 
 class ComponentMixture(tfd.Distribution):
     """sum_k w_k p_k(z).
@@ -23,21 +20,25 @@ class ComponentMixture(tfd.Distribution):
 
     Args:
       logits: the logarithms of the weights, up to a constant: [K].
-      components_at: the components p_k.
+      components: returns the p_k, as one distribution over [K, D].
       latent_size: D.
+      chosen: indices [n] to the distribution over [n, D] of these components. None draws from all
+        of them, as often as the one that is chosen most often: for equal weights.
     """
 
     def __init__(
         self,
         logits: Any,
-        components_at: ComponentsAt,
+        components: Callable[[], tfd.Distribution],
         latent_size: int,
+        chosen: Callable[[tf.Tensor], tfd.Distribution] | None = None,
         name: str = "ComponentMixture",
     ) -> None:
         parameters = {
             "logits": logits,
-            "components_at": components_at,
+            "components": components,
             "latent_size": latent_size,
+            "chosen": chosen,
             "name": name,
         }
         super().__init__(
@@ -48,7 +49,8 @@ class ComponentMixture(tfd.Distribution):
             parameters=parameters,
             name=name,
         )
-        self._logits, self._components_at, self._size = logits, components_at, latent_size
+        self._logits, self._size = logits, latent_size
+        self._components, self._chosen = components, chosen
 
     @classmethod
     def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
@@ -67,7 +69,7 @@ class ComponentMixture(tfd.Distribution):
         return tf.constant([self._size], tf.int32)
 
     def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
-        components = self._components_at(None)
+        components = self._components()
         normal = as_multivariate_normal(components)
         if normal is None:
             log_probs = components.log_prob(z[..., tf.newaxis, :])
@@ -77,12 +79,19 @@ class ComponentMixture(tfd.Distribution):
 
     def _sample_n(self, n: Any, seed: Any = None) -> tf.Tensor:
         of_components, of_draws = tfp.random.split_seed(seed, n=2)
-        chosen = tfd.Categorical(logits=self._logits).sample(n, seed=of_components)
-        return self._components_at(chosen).sample(seed=of_draws)
+        indices = tfd.Categorical(logits=self._logits).sample(n, seed=of_components)
+        if self._chosen is not None:
+            return self._chosen(indices).sample(seed=of_draws)
+        count = self._logits.shape[0]
+        counts = tf.cumsum(tf.one_hot(indices, count, dtype=tf.int32), exclusive=True)
+        earlier = tf.gather(counts, indices, batch_dims=1)  # draws of the same component, [n]
+        most = tf.reduce_max(tf.concat([earlier + 1, [0]], axis=0))
+        draws = self._components().sample(most, seed=of_draws)  # [most, K, D]
+        return tf.gather_nd(draws, tf.stack([earlier, indices], axis=1))
 
     def _mean(self) -> tf.Tensor:
         weights = tf.nn.softmax(self._logits)
-        return tf.linalg.matvec(self._components_at(None).mean(), weights, transpose_a=True)
+        return tf.linalg.matvec(self._components().mean(), weights, transpose_a=True)
 
 
 def normal_log_probs(normal: tfd.MultivariateNormalLinearOperator, z: tf.Tensor) -> tf.Tensor:

@@ -41,14 +41,16 @@ class MixturePrior(Prior):
         super().build(input_shape)
 
     def distribution(self) -> tfd.Distribution:
-        def components_at(indices: tf.Tensor | None) -> tfd.Distribution:
-            means, raw = tf.convert_to_tensor(self.means), tf.convert_to_tensor(self.raw_scales)
-            if indices is not None:
-                means, raw = (tf.gather(values, indices) for values in (means, raw))
-            return tfd.MultivariateNormalDiag(means, MIN_SCALE + tf.math.softplus(raw))
-
-        logits = tf.convert_to_tensor(self.logits)
-        return ComponentMixture(logits, components_at, self.latent_size)
+        means, raw = tf.convert_to_tensor(self.means), tf.convert_to_tensor(self.raw_scales)
+        scales = MIN_SCALE + tf.math.softplus(raw)
+        return ComponentMixture(
+            tf.convert_to_tensor(self.logits),
+            lambda: tfd.MultivariateNormalDiag(means, scales),
+            self.latent_size,
+            lambda indices: tfd.MultivariateNormalDiag(
+                tf.gather(means, indices), tf.gather(scales, indices)
+            ),
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "components": self.components}

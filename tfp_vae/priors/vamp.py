@@ -91,16 +91,13 @@ class VampPrior(Prior):
         self._posterior_of = posterior_of
 
     def distribution(self) -> tfd.Distribution:
-        def components_at(indices: tf.Tensor | None) -> tfd.Distribution:
-            inputs = tf.convert_to_tensor(self.pseudo_inputs)
-            if indices is not None:
-                inputs = tf.gather(inputs, indices)
+        def posteriors() -> tfd.Distribution:
             if self._posterior_of is not None:
-                return self._posterior_of(inputs)
-            unknown = tf.fill([tf.shape(inputs)[0], self.latent_size], np.float32(np.nan))
+                return self._posterior_of(tf.convert_to_tensor(self.pseudo_inputs))
+            unknown = tf.fill([self.components, self.latent_size], np.float32(np.nan))
             return tfd.MultivariateNormalDiag(unknown, tf.ones_like(unknown))
 
-        return ComponentMixture(tf.zeros(self.components), components_at, self.latent_size)
+        return ComponentMixture(tf.zeros(self.components), posteriors, self.latent_size)
 
     def get_config(self) -> dict[str, Any]:
         own = {"components": self.components, "image_shape": self.image_shape}
