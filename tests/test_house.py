@@ -13,7 +13,7 @@ MAX_LINES = 250
 FLOORS = [
     {
         *("errors", "parts", "progress", "on_import", "networks", "priors", "objectives"),
-        *("divergences", "images"),
+        *("divergences", "flows", "images"),
     },
     {"layers"},
     {"models", "latent_space"},

@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 
 import filelock
-import h5py
 import numpy as np
 import pytest
+from helpers import runs
 from helpers.commands import PATIENCE, in_process, trained, wait_for, wait_until
+from helpers.runs import weights
 
 from training.data import splits as data
 
@@ -25,26 +25,7 @@ KILLS = {1: ("logs/train/*", 0.2), 2: ("checkpoints/*.index", 0.5)}
 
 def start(output, *argv, epochs=100_000, environment):
     """The command in another process; with so many epochs it lasts for hours."""
-    argv = ["--output-dir", output, *SMALL, "--epochs", epochs, *argv]
-    return subprocess.Popen(
-        [sys.executable, "-m", "training.fit", *map(str, argv)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-
-
-def weights(path):
-    """Every array in a `.keras` file, the optimizer's too, by its path there."""
-    arrays = {}
-    with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as stored:
-        h5py.File(stored, "r").visititems(
-            lambda name, part: (
-                arrays.update({name: np.array(part)}) if isinstance(part, h5py.Dataset) else None
-            )
-        )
-    return arrays
+    return runs.start(output, *SMALL, "--epochs", epochs, *argv, environment=environment)
 
 
 @pytest.fixture(scope="module")

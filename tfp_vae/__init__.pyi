@@ -9,6 +9,7 @@ from .layers.discretized_logistic import (
     IndependentDiscretizedLogistic,
     IndependentDiscretizedLogisticPerPixel,
 )
+from .layers.flow_posterior import FlowPosterior
 from .layers.input_noise import InputNoise
 from .layers.kl import KLDivergenceRegularizer
 from .layers.likelihoods import (
@@ -16,12 +17,20 @@ from .layers.likelihoods import (
     IndependentContinuousBernoulli,
     IndependentNormalSharedScale,
 )
-from .layers.posteriors import Deterministic, IndependentNormal, MultivariateNormalTriL
+from .layers.posteriors import (
+    Deterministic,
+    IndependentNormal,
+    IndependentNormalFixedScale,
+    MultivariateNormalTriL,
+)
 from .models.build import build_vae
 from .models.vae import VAE, negative_log_likelihood
 from .priors.base import Prior
 from .priors.fixed import FixedPrior
+from .priors.flow import FlowPrior
+from .priors.mixture import MixturePrior
 from .priors.standard_normal import StandardNormal
+from .priors.vamp import VampPrior
 from .saved_model.export import export
 
 __version__: str
@@ -31,18 +40,23 @@ __all__ = [
     "Deterministic",
     "DistributionLayer",
     "FixedPrior",
+    "FlowPosterior",
+    "FlowPrior",
     "IndependentBernoulli",
     "IndependentContinuousBernoulli",
     "IndependentDiscretizedLogistic",
     "IndependentDiscretizedLogisticPerPixel",
     "IndependentNormal",
+    "IndependentNormalFixedScale",
     "IndependentNormalSharedScale",
     "InferenceModel",
     "InputNoise",
     "KLDivergenceRegularizer",
+    "MixturePrior",
     "MultivariateNormalTriL",
     "Prior",
     "StandardNormal",
+    "VampPrior",
     "build_vae",
     "callbacks",
     "evaluate",

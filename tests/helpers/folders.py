@@ -7,7 +7,7 @@ import tfp_vae
 from helpers.models import small_vae
 
 
-def make(place, images):
+def make(place, images, **options):
     """Fills `place`.
 
     Args:
@@ -15,8 +15,9 @@ def make(place, images):
         `images.npy`; `classes`, the first ten images as files in sub-folders that are labels;
       and the first three images as `files.npy` of uint8 and as files in `photos`.
       images: float32 [N, 8, 9, 1].
+      **options: of the model in `run`, as `build_vae` takes them.
     """
-    vae = small_vae()
+    vae = small_vae(**options)
     vae.fit(images, epochs=3, verbose=0)
     tfp_vae.export(vae, place / "run" / "1")
     tfp_vae.export(small_vae(posterior="deterministic"), place / "plain" / "1")

@@ -10,10 +10,16 @@ CASES = {
     "network": {"dense": [{"hidden_units": (20,)}], "conv": [{}], "resnet": [{"filters": (4, 8)}]},
     "posterior": {
         "multivariate_normal_tril": [{}],
-        "independent_normal": [{}],
+        "independent_normal": [{}, {"posterior_scale": 0.5}],
+        "flow": [{}],
         "deterministic": [{}],
     },
-    "prior": {"standard_normal": [{}]},
+    "prior": {
+        "standard_normal": [{}],
+        "mixture": [{"prior_components": 5}],
+        "vamp": [{"prior_components": 5}],
+        "flow": [{}],
+    },
     "likelihood": {
         "independent_bernoulli": [{}],
         "continuous_bernoulli": [{}],
@@ -33,18 +39,40 @@ def cases(kind):
 # Each part once, with the default parts of the other kinds; the first of each kind is the default.
 EACH_PART = [*cases("network"), *(case for kind in CASES for case in cases(kind)[1:])]
 EACH_PART = [case for index, case in enumerate(EACH_PART) if case not in EACH_PART[:index]]
-# Every pair of parts of two kinds: every posterior, prior and likelihood, the networks in turn.
-EVERY_PAIR = [
-    {**network, **posterior, **prior, **likelihood}
-    for network, (posterior, prior, likelihood) in zip(
-        itertools.cycle(cases("network")),
-        itertools.product(cases("posterior"), cases("prior"), cases("likelihood")),
-        strict=False,
-    )
-]
+
+
+def goes_together(posterior, prior):
+    """A prior with weights needs a KL to train them."""
+    return posterior != "deterministic" or prior == "standard_normal"
+
+
+def _every_pair():
+    """Few models that hold every pair of parts of two kinds; the cases of a part in turn."""
+    kinds = list(CASES)
+    models = [
+        dict(zip(kinds, names, strict=True))
+        for names in itertools.product(*CASES.values())
+        if goes_together(names[kinds.index("posterior")], names[kinds.index("prior")])
+    ]
+    pairs = [set(itertools.combinations(model.items(), 2)) for model in models]
+    missing = set.union(*pairs)
+    turns = {
+        (kind, name): itertools.cycle(CASES[kind][name]) for kind in kinds for name in CASES[kind]
+    }
+    while missing:
+        best = max(range(len(models)), key=lambda index: len(pairs[index] & missing))
+        missing -= pairs[best]
+        options = {}
+        for part in models[best].items():
+            options |= {part[0]: part[1], **next(turns[part])}
+        yield options
+
+
+EVERY_PAIR = list(_every_pair())
 LIKELIHOOD_CASES = cases("likelihood")
 POSTERIORS = list(CASES["posterior"])
 WITH_KL = [name for name in POSTERIORS if name != "deterministic"]
+EXACT_KL = ["multivariate_normal_tril", "independent_normal"]  # from a standard normal prior
 
 
 def name_of(options):

@@ -11,7 +11,17 @@ POSTERIORS = Registry(
     "Family of q(z|x); `deterministic` is a plain autoencoder, with no KL.",
     {
         "multivariate_normal_tril": Part("tfp_vae.layers.posteriors:MultivariateNormalTriL"),
-        "independent_normal": Part("tfp_vae.layers.posteriors:IndependentNormal"),
+        "independent_normal": Part(
+            "tfp_vae.layers.posteriors:independent_normal",
+            {
+                "posterior_scale": Option(
+                    Literal["learned"] | Annotated[float, Interval(ge=1e-5, le=1e6)],
+                    "learned",
+                    "Standard deviation of an independent_normal posterior: learned, or a number.",
+                )
+            },
+        ),
+        "flow": Part("tfp_vae.layers.flow_posterior:FlowPosterior"),
         "deterministic": Part("tfp_vae.layers.posteriors:Deterministic"),
     },
 )

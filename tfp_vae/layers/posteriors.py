@@ -143,6 +143,53 @@ class IndependentNormal(_NormalLayer, tfpl.IndependentNormal):
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
+class IndependentNormalFixedScale(_NormalLayer):
+    """Normals with a mean each, from D parameters, and one standard deviation that stays.
+
+    Args:
+      event_size: D, the number of latents.
+      scale: the standard deviation of each, where that of N(0, I) is 1.
+
+    Raises:
+      ValueError: a scale that is not positive and finite.
+    """
+
+    def __init__(
+        self,
+        event_size: int,
+        scale: float = 1.0,
+        convert_to_tensor_fn: str | Callable[..., tf.Tensor] = "sample",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(scale, str) or not 0 < scale < np.inf:
+            raise ValueError(f"scale {scale!r}: expected a positive number")
+        self.event_size, self.scale = int(event_size), float(scale)
+        DistributionLayer.__init__(self, convert_to_tensor_fn, seed, **kwargs)
+
+    @staticmethod
+    def params_size(event_size: int) -> int:
+        """The number of parameters of one draw."""
+        return event_size
+
+    def make_distribution(self, params: tf.Tensor) -> tfd.Distribution:
+        loc = bound(tf.convert_to_tensor(params))
+        return tfd.Independent(tfd.Normal(loc, self.scale), reinterpreted_batch_ndims=1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "event_size": self.event_size, "scale": self.scale}
+
+
+def independent_normal(
+    event_size: int, scale: str | float = "learned", **kwargs: Any
+) -> IndependentNormal | IndependentNormalFixedScale:
+    """A Normal posterior with a diagonal covariance: `scale` is "learned", or a fixed number."""
+    if isinstance(scale, str):
+        return IndependentNormal(event_size, **kwargs)
+    return IndependentNormalFixedScale(event_size, scale, **kwargs)
+
+
+@tf_keras.saving.register_keras_serializable("tfp_vae")
 class Deterministic(DistributionLayer):
     """All mass on one point, from D parameters: the posterior of a plain autoencoder.
 

@@ -49,11 +49,12 @@ def build_vae(
       images: [N, H, W, C], some of the training images, floats in [0, 1] or uint8 0..255. The
         encoder standardises its input by their mean and standard deviation in each channel, and
         adds noise to it in training (`InputNoise`), unless it is binary; the decoder starts at
-        their mean, a likelihood's scale at their deviation from it.
-        None standardises nothing, and starts at grey, 0.25 wide.
+        their mean, a likelihood's scale at their deviation from it, the pseudo-inputs of a vamp
+        prior at some of them. None standardises nothing, and starts at grey, 0.25 wide.
       seed: of the posterior's draws; weights follow `tf_keras.utils.set_random_seed`.
       **options: of the parts, as their registries declare them with types and defaults:
-        `hidden_units`, `activation`, `likelihood_scale`. They are also flags of `training.fit`.
+        `hidden_units`, `prior_components`, `likelihood_scale`, ... They are also flags of
+        `training.fit`.
 
     Raises:
       InputError: (a ValueError) an unknown name, an option that no chosen part has, a value that is
@@ -83,7 +84,10 @@ def build_vae(
 
     trunk = make("network")
     posterior_layer = make("posterior", latent_size, seed=seed)
-    prior_layer = as_prior(make("prior", latent_size) if isinstance(prior, str) else prior)
+    prior = make("prior", latent_size) if isinstance(prior, str) else prior
+    if isinstance(prior, Prior):
+        prior.start(image_shape, images)
+    prior_layer = as_prior(prior)
     likelihood_layer = make("likelihood", image_shape, convert_to_tensor_fn="mean")
 
     pixels = tf_keras.Input(image_shape)

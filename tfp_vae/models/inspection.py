@@ -1,4 +1,4 @@
-"""What a `VAE` learns of its posterior by tracing it: is it a Normal, is there a closed-form KL."""
+"""How a `VAE` joins posterior and prior: do they suit, is q(z|x) a Normal, is the KL exact."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,9 @@ import tf_keras
 
 from tfp_vae import divergences
 from tfp_vae.errors import InputError
-from tfp_vae.layers.base import DistributionFn
+from tfp_vae.layers.base import DistributionFn, DistributionLayer
 from tfp_vae.layers.kl import KLDivergenceRegularizer
+from tfp_vae.priors.base import Prior
 
 
 class Inspection(NamedTuple):
@@ -16,6 +17,27 @@ class Inspection(NamedTuple):
 
     posterior_is_normal: bool
     kl_form: divergences.KLForm
+
+
+def bind_prior(
+    prior: Prior, posterior_layer: tf_keras.layers.Layer, posterior_of: DistributionFn
+) -> None:
+    """Gives a prior the encoder, as a function that draws no sample.
+
+    Raises:
+      InputError: a prior with weights and no KL to train them; or one that calls the encoder, where
+        this ends in a layer of another package.
+    """
+    layer, name = type(posterior_layer).__name__, type(prior).__name__
+    if prior.trainable_weights and not getattr(posterior_layer, "has_density", True):
+        raise InputError(
+            f"prior {name} with a {layer} posterior, which has no KL to train it: "
+            "expected another posterior, or a prior without weights"
+        )
+    if isinstance(posterior_layer, DistributionLayer):
+        prior.bind(posterior_of)
+    elif type(prior).bind is not Prior.bind:
+        raise InputError(f"prior {name} with a {layer} posterior: expected a layer of tfp_vae")
 
 
 def inspect_posterior(

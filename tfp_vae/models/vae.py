@@ -14,7 +14,7 @@ from tfp_vae.layers.base import DistributionLayer, distribution_fn
 from tfp_vae.layers.kl import KLDivergenceRegularizer, deserialize_prior, regularizer_of
 from tfp_vae.layers.shared_scale import SharedScale
 from tfp_vae.models.checks import check_training_data
-from tfp_vae.models.inspection import inspect_posterior
+from tfp_vae.models.inspection import bind_prior, inspect_posterior
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.fixed import as_prior, is_same_prior
 from tfp_vae.priors.standard_normal import StandardNormal
@@ -108,6 +108,7 @@ class VAE(tf_keras.Model):
                 f"prior over {self.prior_layer.latent_size} latents: "
                 f"expected {decoder.input_shape[-1]}, as the decoder takes"
             )
+        bind_prior(self.prior_layer, posterior_layer, self._posterior_of)
         self.kl_weight = None if self._regularizer is None else self._regularizer.weight
         self.posterior_is_normal, self.kl_form = inspect_posterior(
             encoder, self._posterior_of, self._regularizer, decoder.input_shape[-1]

@@ -1,5 +1,6 @@
 """What a prior is."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -25,6 +26,22 @@ class Prior(tf_keras.layers.Layer):
     def distribution(self) -> tfd.Distribution:
         """p(z) now, with event shape [D], no batch shape, and dtype float32."""
         raise TypeError(f"{type(self).__name__} does not define distribution()")
+
+    def start(self, image_shape: Sequence[int], images: Any) -> None:
+        """Takes what its weights start from; `build_vae` calls it before they are made.
+
+        Args:
+          image_shape: (H, W, C).
+          images: some of the training images, as `build_vae` takes them, or None.
+        """
+
+    def bind(self, posterior_of: Callable[[tf.Tensor], tfd.Distribution]) -> None:
+        """Takes the encoder of the `VAE` that the prior belongs to, which calls it.
+
+        Args:
+          posterior_of: images [B, H, W, C] to q(z|x), without a draw. A prior may call it, and must
+            not own it: the encoder owns the prior, through its KL regularizer.
+        """
 
     def __call__(self) -> tfd.Distribution:
         """`distribution()`; makes the weights first if there are none yet."""

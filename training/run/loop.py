@@ -57,7 +57,7 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
             kl=config.kl,
             beta=config.beta,
             seed=config.seed,
-            images=train.head(STATISTICS_OF).numpy(),
+            images=train.head(max(STATISTICS_OF, config.prior_components)).numpy(),
             **config.part_options,
         )
         vae.compile(

@@ -1,0 +1,135 @@
+"""A mixture of K distributions over the latents, of any family."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
+
+from tfp_vae.divergences import as_multivariate_normal
+from tfp_vae.objectives import LOG_2_PI
+
+
+class ComponentMixture(tfd.Distribution):
+    """sum_k w_k p_k(z).
+
+    `tfd.MixtureSameFamily` draws from every component for each draw, and compares each latent with
+    each component in memory of B * K * D or, with full covariances, B * K * D * D numbers.
+
+    Args:
+      logits: the logarithms of the weights, up to a constant: [K].
+      components: returns the p_k, as one distribution over [K, D].
+      latent_size: D.
+      chosen: indices [n] to the distribution over [n, D] of these components. None draws from all
+        of them, as often as the one that is chosen most often: for equal weights.
+    """
+
+    def __init__(
+        self,
+        logits: Any,
+        components: Callable[[], tfd.Distribution],
+        latent_size: int,
+        chosen: Callable[[tf.Tensor], tfd.Distribution] | None = None,
+        name: str = "ComponentMixture",
+    ) -> None:
+        parameters = {
+            "logits": logits,
+            "components": components,
+            "latent_size": latent_size,
+            "chosen": chosen,
+            "name": name,
+        }
+        super().__init__(
+            dtype=tf.float32,
+            reparameterization_type=tfd.NOT_REPARAMETERIZED,
+            validate_args=False,
+            allow_nan_stats=True,
+            parameters=parameters,
+            name=name,
+        )
+        self._logits, self._size = logits, latent_size
+        self._components, self._chosen = components, chosen
+
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
+        return {}
+
+    def _batch_shape(self) -> tf.TensorShape:
+        return tf.TensorShape([])
+
+    def _batch_shape_tensor(self) -> tf.Tensor:
+        return tf.constant([], tf.int32)
+
+    def _event_shape(self) -> tf.TensorShape:
+        return tf.TensorShape([self._size])
+
+    def _event_shape_tensor(self) -> tf.Tensor:
+        return tf.constant([self._size], tf.int32)
+
+    def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        components = self._components()
+        normal = as_multivariate_normal(components)
+        if normal is None:
+            log_probs = components.log_prob(z[..., tf.newaxis, :])
+        else:
+            log_probs = normal_log_probs(normal, z)
+        return tf.reduce_logsumexp(tf.nn.log_softmax(self._logits) + log_probs, axis=-1)
+
+    def _sample_n(self, n: Any, seed: Any = None) -> tf.Tensor:
+        of_components, of_draws = tfp.random.split_seed(seed, n=2)
+        indices = tfd.Categorical(logits=self._logits).sample(n, seed=of_components)
+        if self._chosen is not None:
+            return self._chosen(indices).sample(seed=of_draws)
+        count = self._logits.shape[0]
+        counts = tf.cumsum(tf.one_hot(indices, count, dtype=tf.int32), exclusive=True)
+        earlier = tf.gather(counts, indices, batch_dims=1)  # draws of the same component, [n]
+        most = tf.reduce_max(tf.concat([earlier + 1, [0]], axis=0))
+        draws = self._components().sample(most, seed=of_draws)  # [most, K, D]
+        return tf.gather_nd(draws, tf.stack([earlier, indices], axis=1))
+
+    def _mean(self) -> tf.Tensor:
+        weights = tf.nn.softmax(self._logits)
+        return tf.linalg.matvec(self._components().mean(), weights, transpose_a=True)
+
+
+def normal_log_probs(normal: tfd.MultivariateNormalLinearOperator, z: tf.Tensor) -> tf.Tensor:
+    """The log-density of each of K Normals at each latent, nats.
+
+    The square (z - m)' P (z - m) is expanded into z' P z - 2 z' P m + m' P m, which is one matrix
+    product of all latents with all Normals: [z_i z_j, z] times [P_ij, -2 P m]. In float64, since
+    the terms are much larger than their sum.
+
+    Args:
+      normal: over [K, D].
+      z: [..., D].
+
+    Returns:
+      float32 [..., K].
+    """
+    z, mean = tf.cast(z, tf.float64), tf.cast(normal.mean(), tf.float64)
+    size = mean.shape[-1]
+    if isinstance(normal, tfd.MultivariateNormalDiag):
+        scale = tf.cast(normal.stddev(), tf.float64)
+        quadratic = 1.0 / scale**2
+        linear = quadratic * mean
+        products = z**2
+    else:
+        factor = tf.cast(normal.scale.to_dense(), tf.float64)
+        identity = tf.eye(size, batch_shape=tf.shape(factor)[:1], dtype=tf.float64)
+        inverse = tf.linalg.triangular_solve(factor, identity)
+        precision = tf.matmul(inverse, inverse, transpose_a=True)
+        rows, columns = np.triu_indices(size)
+        twice = np.where(rows == columns, 1.0, 2.0)  # an off-diagonal pair stands for two products
+        pairs = rows * size + columns
+        quadratic = twice * tf.gather(tf.reshape(precision, [-1, size * size]), pairs, axis=-1)
+        linear = tf.linalg.matvec(precision, mean)
+        products = tf.gather(z, rows, axis=-1) * tf.gather(z, columns, axis=-1)
+        scale = tf.linalg.diag_part(factor)
+    constants = tf.reduce_sum(linear * mean, axis=-1) + size * LOG_2_PI
+    constants += 2.0 * tf.reduce_sum(tf.math.log(scale), axis=-1)
+    terms = tf.concat([products, z], axis=-1)
+    weights = tf.concat([quadratic, -2.0 * linear], axis=-1)
+    squares = tf.tensordot(terms, weights, axes=[[-1], [-1]])
+    return tf.cast(-0.5 * (squares + constants), tf.float32)
