@@ -91,7 +91,8 @@ def test_no_latent_ends_below_its_allowance():
             free_bits=free_bits,
             seed=0,
         )
-        vae.compile(tf_keras.optimizers.Adam(1e-2))
+        rate = tf_keras.optimizers.schedules.CosineDecay(1e-2, 300)
+        vae.compile(tf_keras.optimizers.Adam(rate))
         vae.fit(images, batch_size=200, epochs=300, verbose=0)
         kl = divergences.kl_per_latent(vae.encoder(images), vae.prior).numpy().mean(axis=0)
         least[free_bits] = kl.min()

@@ -44,7 +44,7 @@ class LaplacePosterior(tfp_vae.DistributionLayer):
 
 @tf_keras.saving.register_keras_serializable("tests")
 class FixedDraws(tfp_vae.IndependentNormal):
-    """A posterior whose draws are at fixed points: equal on every device, and with or without XLA."""
+    """A posterior whose draws are at fixed points: on every device the same, and under XLA."""
 
     def sample(self, distribution, seed):
         return distribution.mean() + 0.7 * distribution.stddev()
