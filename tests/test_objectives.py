@@ -144,13 +144,12 @@ def test_an_objective_trains_any_model(objective, options, grey_images):
     assert history["loss"][-1] < history["loss"][0]
 
 
-@pytest.mark.parametrize("objective", ["elbo", "dreg"])
-def test_xla_computes_the_same(objective, grey_images):
+def test_xla_computes_the_same(grey_images):
     """With draws at fixed points, since XLA's random numbers are others."""
     images, found = grey_images[:, :6, :6], []
     for xla in (False, True):
         vae = vae_of(FixedDraws(3, seed=0), 6, 3)
-        vae = tfp_vae.VAE(vae.encoder, vae.decoder, objective=objective, num_samples=3)
+        vae = tfp_vae.VAE(vae.encoder, vae.decoder, objective="dreg", num_samples=3)
         vae.compile(tf_keras.optimizers.SGD(1e-2), jit_compile=xla)
         options = {"batch_size": 65, "epochs": 3, "shuffle": False, "verbose": 0}
         history = vae.fit(images, **options).history
@@ -159,9 +158,8 @@ def test_xla_computes_the_same(objective, grey_images):
     assert found[0][2] != found[0][0]
 
 
-@pytest.mark.parametrize("posterior", ["independent_normal", "multivariate_normal_tril"])
-def test_a_step_compiles_under_xla_for_any_batch(posterior, grey_images):
-    vae = small_vae(posterior=posterior, objective="stl", num_samples=2)
+def test_a_step_compiles_under_xla_for_any_batch(grey_images):
+    vae = small_vae(objective="stl", num_samples=2)
     vae.compile("adam", jit_compile=True)
     history = vae.fit(grey_images, batch_size=64, epochs=1, verbose=0).history
     assert np.isfinite(history["loss"][0])
