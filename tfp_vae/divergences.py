@@ -58,6 +58,16 @@ def kl_divergence(
     return monte_carlo_kl(posterior.log_prob(latents), prior.log_prob(latents)), "monte_carlo"
 
 
+def kl_per_latent(posterior: tfd.Distribution, prior: tfd.Distribution) -> tf.Tensor | None:
+    """KL(q || p) of each latent, [B, D] in nats; None unless both are factorised Normals."""
+    q, p = as_multivariate_normal(posterior), as_multivariate_normal(prior)
+    factorised = tfd.MultivariateNormalDiag
+    if not (isinstance(q, factorised) and isinstance(p, factorised)):
+        return None
+    q, p = (tfd.Normal(each.mean(), each.stddev()) for each in (q, p))
+    return tfd.kl_divergence(q, p)
+
+
 def as_multivariate_normal(distribution: tfd.Distribution) -> tfd.Distribution | None:
     """A Normal over a vector as one of TFP's multivariate classes; None for any other.
 

@@ -45,3 +45,39 @@ def log_weight(log_likelihood: Nats, log_prior: Nats, log_posterior: Nats) -> Na
     (Burda et al., "Importance weighted autoencoders", 2016).
     """
     return elbo(log_likelihood, monte_carlo_kl(log_posterior, log_prior)).elbo
+
+
+def importance_bound(log_weights: tf.Tensor) -> tf.Tensor:
+    """The log 1/K sum_k w_k: the importance-weighted bound on log p(x) (Burda et al., 2016), nats.
+
+    Args:
+      log_weights: `log_weight` at K draws from q(z|x), [K, B].
+
+    Returns:
+      [B]. For K = 1 it is the ELBO at that draw; its expectation does not fall as K grows.
+    """
+    count = tf.cast(tf.shape(log_weights)[0], log_weights.dtype)
+    return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(count)
+
+
+def free_bits(kl_per_group: tf.Tensor, allowance: float | tf.Tensor) -> tf.Tensor:
+    """The KL in the loss where each group of latents has an allowance that costs nothing more.
+
+    The sum over the groups of max(allowance, mean of the group's KL over the batch) (Kingma et al.,
+    "Improved variational inference with inverse autoregressive flow", 2016): a group below its
+    allowance has no gradient, so nothing draws its KL to zero.
+
+    Args:
+      kl_per_group: KL of each image and group, [B, G], nats. A group is a latent, or a level.
+      allowance: lambda, a number or [G], nats.
+
+    Returns:
+      A scalar. Under `tf.distribute` it compares the mean over the batches of all replicas with the
+      allowance, and returns the replica's own part, whose mean over the replicas is the total.
+    """
+    of_replica = tf.reduce_mean(kl_per_group, axis=0)
+    of_all = tf.stop_gradient(of_replica)
+    context = tf.distribute.get_replica_context()  # None while a model is built
+    if context is not None and context.num_replicas_in_sync > 1:
+        of_all = context.all_reduce("MEAN", of_all)
+    return tf.reduce_sum(tf.where(of_all > allowance, of_replica, allowance))

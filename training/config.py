@@ -65,11 +65,12 @@ def _part_fields() -> Iterator[tuple[str, Any]]:
         auto = ("auto",) if registry.auto else ()
         names = Literal[(*auto, *registry)]  # type: ignore[valid-type]
         default = "auto" if registry.auto else registry.default
-        yield kind, (Annotated[names, MODEL, Field(description=registry.help)], default)
+        group = OBJECTIVE if kind == "objective" else MODEL
+        yield kind, (Annotated[names, group, Field(description=registry.help)], default)
         for name, option in registry.options.items():
             # A flag such as --hidden-units takes every value up to the next flag, or none.
             flag = Parameter(consume_multiple=True)
-            annotated = Annotated[option.type, MODEL, flag, Field(description=option.help)]
+            annotated = Annotated[option.type, group, flag, Field(description=option.help)]
             yield name, (annotated, option.default)
 
 

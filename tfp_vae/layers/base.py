@@ -1,7 +1,7 @@
 """What every distribution layer here adds to `tfp.layers.DistributionLambda`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras
@@ -28,6 +28,17 @@ _CONVERT_TO_TENSOR_FNS = {
 DistributionFn = Callable[[tf.Tensor], tfd.Distribution]
 
 
+class Draws(NamedTuple):
+    """K draws from q(z|x) for each of B images."""
+
+    latents: tf.Tensor
+    """[K, B, D]."""
+    log_posterior: tf.Tensor
+    """log q(z|x) there, with its gradient by every path: [K, B], nats."""
+    log_prob: Callable[[tf.Tensor], tf.Tensor]
+    """log q(z|x) [K, B] at any latents [K, B, D]."""
+
+
 def bound(params: tf.Tensor) -> tf.Tensor:
     """Clips raw parameters to +-`PARAMETER_BOUND`; shape and dtype stay."""
     return tf.clip_by_value(params, -PARAMETER_BOUND, PARAMETER_BOUND)
@@ -48,6 +59,7 @@ class DistributionLayer(tfpl.DistributionLambda, CountedDraws):
     Attributes:
       discrete: whether `log_prob` is the log of a probability; otherwise it is that of a density.
       binary: of a likelihood, whether it is a probability of images of zeros and ones only.
+      counts_draws: whether it draws, so that `next_seed` may be called.
       has_density: False for a distribution with all mass on one point, which has no KL.
 
     Args:
@@ -84,7 +96,8 @@ class DistributionLayer(tfpl.DistributionLambda, CountedDraws):
         tfpl.DistributionLambda.__init__(self, self.make_distribution, convert, **kwargs)
         self.seed = seed
         self._convert_to_tensor_name = name
-        if name == "sample":
+        self.counts_draws = name == "sample"
+        if self.counts_draws:
             self.count_draws(seed)
 
     def draw(self, distribution: tfd.Distribution) -> tf.Tensor:
@@ -106,6 +119,31 @@ class DistributionLayer(tfpl.DistributionLambda, CountedDraws):
         if not self.has_density:
             raise ValueError(f"{type(self).__name__} has no density: expected another posterior")
         return distribution.experimental_sample_and_log_prob(seed=_tfp_seed(seed))
+
+    def sample_several(self, params: tf.Tensor, count: int, seed: tf.Tensor) -> Draws:
+        """Several draws from the distribution of each row of `params`.
+
+        The parameters are repeated, so that `sample_and_log_prob` serves, whatever it needs of the
+        distribution. A subclass whose parameters are many may do without.
+
+        Args:
+          params: as `make_distribution` takes them, [B, params_size].
+          count: K.
+          seed: int32 or int64 [2].
+
+        Raises:
+          ValueError: a distribution without a density.
+        """
+        size = tf.shape(params)[0]
+        repeated = self.make_distribution(tf.tile(params, [count, 1]))
+        latents, log_posterior = self.sample_and_log_prob(repeated, seed)
+        shape = tf.concat([[count, size], tf.shape(latents)[1:]], axis=0)
+
+        def log_prob(latents: tf.Tensor) -> tf.Tensor:
+            flat = tf.reshape(latents, tf.concat([[count * size], shape[2:]], axis=0))
+            return tf.reshape(repeated.log_prob(flat), [count, size])
+
+        return Draws(tf.reshape(latents, shape), tf.reshape(log_posterior, [count, size]), log_prob)
 
     def make_distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """The distribution that `params` [..., params_size] stand for."""
@@ -131,6 +169,11 @@ def _tfp_seed(seed: tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform([2], seed, None, None, tf.int32)
 
 
+def params_model(model: tf_keras.Model) -> tf_keras.Model:
+    """`model`, which ends in a `DistributionLayer`, up to the parameters of its distribution."""
+    return tf_keras.Model(model.inputs, model.layers[-1].input)
+
+
 def distribution_fn(model: tf_keras.Model) -> DistributionFn:
     """`model`, which ends in a `DistributionLayer`, as a function to its distribution.
 
@@ -143,7 +186,7 @@ def distribution_fn(model: tf_keras.Model) -> DistributionFn:
     layer = model.layers[-1]
     if not isinstance(layer, DistributionLayer):
         raise ValueError(f"{model.name} ends in {type(layer).__name__}: expected a tfp_vae layer")
-    params_of = tf_keras.Model(model.inputs, layer.input)
+    params_of = params_model(model)
 
     def distribution(inputs: tf.Tensor) -> tfd.Distribution:
         return layer.make_distribution(tf.cast(params_of(inputs, training=False), tf.float32))

@@ -8,7 +8,7 @@ import tf_keras
 from tensorflow_probability import distributions as tfd
 
 from tfp_vae.layers.pixels import PerPixel
-from tfp_vae.layers.shared_scale import SharedScale
+from tfp_vae.layers.shared_scale import SharedScale, weighted_mean
 
 LEVELS = 256
 HALF_STEP = 0.5 / (LEVELS - 1)  # between a level and the border of its interval, in pixel units
@@ -120,13 +120,15 @@ class IndependentDiscretizedLogistic(SharedScale):
     def scale_of(self, deviation: float) -> float:
         return deviation / STDDEV_OF_UNIT_SCALE
 
-    def score(self, pixels: DiscretizedLogistic, images: tf.Tensor) -> tf.Tensor:
+    def score(
+        self, pixels: DiscretizedLogistic, images: tf.Tensor, weights: tf.Tensor | None
+    ) -> tf.Tensor:
         loc, scale = tf.stop_gradient(pixels.loc), tf.stop_gradient(pixels.scale)
         log_factor = tf.constant(0.0)
         with tf.GradientTape() as tape:
             tape.watch(log_factor)
             scaled = DiscretizedLogistic(loc, scale * tf.exp(log_factor))
-            mean = tf.reduce_mean(scaled.log_prob(images))
+            mean = weighted_mean(scaled.log_prob(images), weights)
         return tape.gradient(mean, log_factor)
 
 

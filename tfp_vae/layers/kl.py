@@ -8,7 +8,7 @@ import tf_keras
 from tensorflow_probability import distributions as tfd
 from tensorflow_probability import layers as tfpl
 
-from tfp_vae import divergences
+from tfp_vae import divergences, objectives
 from tfp_vae.errors import InputError
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.fixed import as_prior
@@ -32,6 +32,10 @@ class KLDivergenceRegularizer(tfpl.KLDivergenceRegularizer):
       test_points_reduce_axis: axes of several draws to average over, for the Monte Carlo form.
       test_points_fn: what draws them; only the default can be saved.
       weight: beta, a number; None is 1. It becomes a float32 variable that training may move.
+      free_bits: the KL that each latent may have at no cost, nats: what is added is then `weight`
+        times `objectives.free_bits`. The KL is known for each latent where both distributions are
+        factorised Normals and the form is not Monte Carlo; otherwise the whole KL is one group,
+        with an allowance of `free_bits` times the number of latents.
 
     Attributes:
       prior: `distribution_b` as a `tfp_vae.Prior`; its weights are trained with the encoder's.
@@ -45,11 +49,13 @@ class KLDivergenceRegularizer(tfpl.KLDivergenceRegularizer):
         test_points_reduce_axis: Any = (),
         test_points_fn: Callable[[tfd.Distribution], tf.Tensor] = tf.convert_to_tensor,
         weight: float | None = None,
+        free_bits: float = 0.0,
     ) -> None:
         weight = tf.Variable(
             1.0 if weight is None else weight, trainable=False, dtype=tf.float32, name="kl_weight"
         )
         self.prior = as_prior(distribution_b)
+        self.free_bits = float(free_bits)
         super().__init__(self.prior, use_exact_kl, test_points_reduce_axis, test_points_fn, weight)
 
     @property
@@ -84,13 +90,30 @@ class KLDivergenceRegularizer(tfpl.KLDivergenceRegularizer):
         several = own and form == "monte_carlo"
         return tf.reduce_mean(kl, axis=self.test_points_reduce_axis) if several else kl
 
+    def penalty(self, distribution_a: tfd.Distribution, kl: tf.Tensor) -> tf.Tensor:
+        """What the KL adds to the loss, with the weight and the free bits: a scalar, nats.
+
+        Args:
+          distribution_a: q, a `tfd.Distribution` over [B, D].
+          kl: its `divergence`, [B].
+        """
+        if not self.free_bits:
+            return self.weight * tf.reduce_mean(kl)
+        prior = self.prior()
+        exact = self.form != "monte_carlo"
+        groups = divergences.kl_per_latent(distribution_a, prior) if exact else None
+        allowance = self.free_bits
+        if groups is None:
+            groups, allowance = tf.reshape(kl, [-1, 1]), allowance * prior.event_shape[0]
+        return self.weight * objectives.free_bits(groups, allowance)
+
     def __call__(self, distribution_a: tfd.Distribution | tf.Tensor) -> tf.Tensor:
         if not isinstance(distribution_a, tfd.Distribution):
             return tf.zeros([])  # the layer's value: its distribution has been counted
-        mean = tf.reduce_mean(self.divergence(distribution_a))
+        penalty = self.penalty(distribution_a, self.divergence(distribution_a))
         # Keras divides by the first axis of the value, which for `sample(10)` is not the batch.
         leading_axis = tf.shape(tf.convert_to_tensor(distribution_a))[0]
-        return self.weight * mean * tf.cast(leading_axis, mean.dtype)
+        return penalty * tf.cast(leading_axis, penalty.dtype)
 
     def get_config(self) -> dict[str, Any]:
         if self.test_points_fn is not tf.convert_to_tensor:
@@ -102,6 +125,7 @@ class KLDivergenceRegularizer(tfpl.KLDivergenceRegularizer):
             "use_exact_kl": self.use_exact_kl,
             "test_points_reduce_axis": self.test_points_reduce_axis,
             "weight": float(tf_keras.backend.get_value(self.weight)),
+            "free_bits": self.free_bits,
         }
 
     @classmethod

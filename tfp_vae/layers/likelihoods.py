@@ -15,7 +15,7 @@ from tensorflow_probability import layers as tfpl
 
 from tfp_vae.layers.pixels import PerPixel
 from tfp_vae.layers.posteriors import IndependentNormal
-from tfp_vae.layers.shared_scale import SharedScale
+from tfp_vae.layers.shared_scale import SharedScale, weighted_mean
 
 # Smallest standard deviation of a pixel, a quarter of the step between two 8-bit grey levels
 # (1/255). Without it a pixel that never changes would send the density to infinity.
@@ -120,8 +120,8 @@ class IndependentNormalSharedScale(SharedScale):
     def make_distribution(self, params: tf.Tensor) -> tfd.Distribution:
         return self.independent(tfd.Normal(loc=self.reshaped(params), scale=self.scale))
 
-    def score(self, pixels: tfd.Normal, images: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_mean(tf.square((images - pixels.loc) / pixels.scale)) - 1.0
+    def score(self, pixels: tfd.Normal, images: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+        return weighted_mean(tf.square((images - pixels.loc) / pixels.scale), weights) - 1.0
 
 
 def independent_normal(

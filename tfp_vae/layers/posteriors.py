@@ -9,7 +9,7 @@ import tf_keras
 from tensorflow_probability import distributions as tfd
 from tensorflow_probability import layers as tfpl
 
-from tfp_vae.layers.base import DistributionLayer, bound
+from tfp_vae.layers.base import DistributionLayer, Draws, bound
 from tfp_vae.layers.packed_normal import TriangularNormal, packed_diagonal
 from tfp_vae.objectives import LOG_2_PI
 
@@ -22,9 +22,14 @@ class _NormalLayer(DistributionLayer):
     Unlike TFP's sampler, this one works for an empty batch and compiles well.
     """
 
-    def _noise(self, distribution: tfd.Distribution, seed: tf.Tensor) -> tf.Tensor:
+    def _noise(
+        self, distribution: tfd.Distribution, seed: tf.Tensor, leading: tuple[int, ...] = ()
+    ) -> tf.Tensor:
+        shape = tf.shape(distribution.mean())
+        if leading:
+            shape = tf.concat([leading, shape], axis=0)
         # The generator that TensorFlow selects by default under XLA takes a fifth of a step.
-        return tf.random.stateless_normal(tf.shape(distribution.mean()), seed, alg="philox")
+        return tf.random.stateless_normal(shape, seed, alg="philox")
 
     def sample(self, distribution: tfd.Distribution, seed: tf.Tensor) -> tf.Tensor:
         return _moved(distribution, self._noise(distribution, seed))
@@ -33,14 +38,29 @@ class _NormalLayer(DistributionLayer):
         self, distribution: tfd.Distribution, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         noise = self._noise(distribution, seed)
-        # log N(z; mean, scale) from the noise: no triangular system is solved for it.
+        return _moved(distribution, noise), self._log_prob_of_noise(distribution, noise)
+
+    def sample_several(self, params: tf.Tensor, count: int, seed: tf.Tensor) -> Draws:
+        """As `DistributionLayer`, without a copy of mean and scale for each draw."""
+        normal = self.make_distribution(params)
+        noise = self._noise(normal, seed, leading=(count,))
+        if isinstance(normal, tfd.MultivariateNormalTriL):
+            # Not `matvec`, whose gradient would hold a matrix [D, D] for each draw.
+            scaled = tf.einsum("bij,kbj->kbi", normal.scale.to_dense(), noise)
+            latents = normal.mean() + scaled
+        else:
+            latents = _moved(normal, noise)
+        return Draws(latents, self._log_prob_of_noise(normal, noise), normal.log_prob)
+
+    def _log_prob_of_noise(self, distribution: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
+        """The log N(z; mean, scale) of z = mean + scale * noise: no triangular system is solved."""
         of_noise = -0.5 * (noise**2 + LOG_2_PI)
         if isinstance(distribution, tfd.MultivariateNormalTriL):
             log_scales = tf.math.log(distribution.scale.diag_part())
         else:
             log_scales = tf.math.log(distribution.stddev())
         axes = tf.range(tf.rank(noise) - len(distribution.event_shape), tf.rank(noise))
-        return _moved(distribution, noise), tf.reduce_sum(of_noise - log_scales, axis=axes)
+        return tf.reduce_sum(of_noise - log_scales, axis=axes)
 
 
 def _moved(distribution: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:

@@ -79,11 +79,16 @@ class SharedScale(PerPixel):
         """The scale of a pixel whose standard deviation is `deviation`."""
         return deviation
 
-    def score(self, pixels: Any, images: tf.Tensor) -> tf.Tensor:
-        """The mean over pixels of d log p(x|z) / d log scale: a scalar, 0 at the optimum."""
+    def score(self, pixels: Any, images: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+        """The mean over pixels of d log p(x|z) / d log scale: a scalar, 0 at the optimum.
+
+        `weights` [N] are those of the images, as `weighted_mean` takes them.
+        """
         raise TypeError(f"{type(self).__name__} does not define score()")
 
-    def calibrate(self, likelihood: tfd.Independent, images: tf.Tensor) -> None:
+    def calibrate(
+        self, likelihood: tfd.Independent, images: tf.Tensor, weights: tf.Tensor | None = None
+    ) -> None:
         """Moves a fitted scale towards its maximum-likelihood value for a batch.
 
         A step of the natural gradient: for a Normal, an exponential moving average of the mean
@@ -92,11 +97,14 @@ class SharedScale(PerPixel):
         Args:
           likelihood: p(x|z) as the layer returned it, before the optimizer's step.
           images: x, [B, H, W, C].
+          weights: of the images, [B], 1 on average; None weighs them all alike. Where the loss
+            weighs several draws for each image, these weights, since its derivative by the scale
+            does too.
         """
         if self.fixed_scale is not None:
             return
         pixels = likelihood.distribution
-        score = self.score(pixels, tf.cast(images, tf.float32))
+        score = self.score(pixels, tf.cast(images, tf.float32), weights)
         score = tf.distribute.get_replica_context().all_reduce("MEAN", score)
         change = CALIBRATION_RATE * 2.0 / self.fisher_information * score
         self._assign(pixels.scale * tf.sqrt(1.0 + change))
@@ -108,3 +116,10 @@ class SharedScale(PerPixel):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.fixed_scale}
+
+
+def weighted_mean(values: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+    """The mean over all pixels of `values` [N, H, W, C], image n times weights[n]: a scalar."""
+    if weights is not None:
+        values *= tf.reshape(weights, tf.concat([[-1], tf.ones(tf.rank(values) - 1, tf.int32)], 0))
+    return tf.reduce_mean(values)

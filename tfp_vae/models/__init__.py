@@ -1,8 +1,41 @@
 """Models: a posterior, a prior and a likelihood under one objective, trained by `fit`."""
 
+from typing import Annotated
+
+from annotated_types import Ge, Interval, Lt
+
 from tfp_vae.layers import LIKELIHOODS, POSTERIORS
 from tfp_vae.networks import NETWORKS
+from tfp_vae.parts import Option, Part, Registry
 from tfp_vae.priors import PRIORS
 
+_NUM_SAMPLES = Option(
+    Annotated[int, Ge(1), Lt(2**31)],
+    1,
+    "Draws from q(z|x) for each image and step.",
+)
+_FREE_BITS = Option(
+    Annotated[float, Interval(ge=0, le=3e38)],
+    0.0,
+    "KL of each latent, on average over a batch, that the objective elbo does not penalise, nats.",
+)
+
+OBJECTIVES = Registry(
+    "objective",
+    "What is maximised: the ELBO, or the importance-weighted bound of several draws, by one of "
+    "three estimators of its gradient.",
+    {
+        "elbo": Part(
+            "tfp_vae.models.estimators:elbo",
+            {"num_samples": _NUM_SAMPLES, "free_bits": _FREE_BITS},
+        ),
+        "iwae": Part("tfp_vae.models.estimators:iwae", {"num_samples": _NUM_SAMPLES}),
+        "stl": Part("tfp_vae.models.estimators:stl", {"num_samples": _NUM_SAMPLES}),
+        "dreg": Part("tfp_vae.models.estimators:dreg", {"num_samples": _NUM_SAMPLES}),
+    },
+)
+
 # Every kind of part that a model is built from, in the order of the flags.
-PARTS = {registry.kind: registry for registry in (NETWORKS, POSTERIORS, PRIORS, LIKELIHOODS)}
+PARTS = {
+    registry.kind: registry for registry in (NETWORKS, POSTERIORS, PRIORS, LIKELIHOODS, OBJECTIVES)
+}

@@ -29,6 +29,7 @@ def build_vae(
     posterior: str = PARTS["posterior"].default,
     prior: str | Prior | tfd.Distribution = PARTS["prior"].default,
     likelihood: str = PARTS["likelihood"].default,
+    objective: str = PARTS["objective"].default,
     kl: str = "auto",
     beta: float = 1.0,
     images: np.ndarray | None = None,
@@ -44,6 +45,7 @@ def build_vae(
       posterior: a name in `tfp_vae.layers.POSTERIORS`.
       prior: a name in `tfp_vae.priors.PRIORS`, or a prior as `VAE` takes it.
       likelihood: a name in `tfp_vae.layers.LIKELIHOODS`.
+      objective: a name in `tfp_vae.models.OBJECTIVES`.
       kl: "exact", "monte_carlo", or "auto": the closed form where TFP has one.
       beta: weight of the KL in the loss (Higgins et al., 2017); 1 is the ELBO.
       images: [N, H, W, C], some of the training images, floats in [0, 1] or uint8 0..255. The
@@ -53,7 +55,7 @@ def build_vae(
         prior at some of them. None standardises nothing, and starts at grey, 0.25 wide.
       seed: of the posterior's draws; weights follow `tf_keras.utils.set_random_seed`.
       **options: of the parts, as their registries declare them with types and defaults:
-        `hidden_units`, `prior_components`, `likelihood_scale`, ... They are also flags of
+        `hidden_units`, `prior_components`, `num_samples`, ... They are also flags of
         `training.fit`.
 
     Raises:
@@ -76,8 +78,10 @@ def build_vae(
         "posterior": posterior,
         "prior": prior_name,
         "likelihood": likelihood,
+        "objective": objective,
     }
     arguments = _arguments(chosen, options)
+    free_bits = arguments["objective"].pop("free_bits", 0.0)
 
     def make(kind: str, *positional: Any, **named: Any) -> Any:
         return PARTS[kind][chosen[kind]].load()(*positional, **named, **arguments[kind])
@@ -99,10 +103,12 @@ def build_vae(
             entering = InputNoise(INPUT_NOISE, seed=seed)(entering)
     params = tf_keras.layers.Dense(size, kernel_initializer=_small())(trunk.encode(entering))
     encoder = tf_keras.Model(pixels, posterior_layer(params), name="encoder")
+    if free_bits and not posterior_layer.has_density:
+        raise InputError(f"free_bits {free_bits}: posterior {posterior} has no KL: expected 0")
     if posterior_layer.has_density:
         exact = {"exact": True, "monte_carlo": False, "auto": None}[kl]
         posterior_layer.activity_regularizer = KLDivergenceRegularizer(
-            prior_layer, use_exact_kl=exact, weight=beta
+            prior_layer, use_exact_kl=exact, weight=beta, free_bits=free_bits
         )
 
     latents = tf_keras.Input((latent_size,))
@@ -114,7 +120,7 @@ def build_vae(
     )
     if isinstance(likelihood_layer, SharedScale):
         likelihood_layer.start_scale(statistics.deviation)
-    return VAE(encoder=encoder, decoder=decoder, prior=prior_layer)
+    return VAE(encoder, decoder, prior_layer, objective, **arguments["objective"])
 
 
 def _arguments(chosen: dict[str, str], options: dict[str, Any]) -> dict[str, dict[str, Any]]:

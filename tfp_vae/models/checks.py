@@ -5,14 +5,65 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from tensorflow_probability import layers as tfpl
 
 from tfp_vae.errors import InputError
 from tfp_vae.layers.base import DistributionLayer
+from tfp_vae.layers.kl import KLDivergenceRegularizer
 from tfp_vae.layers.likelihoods import IndependentNormalSharedScale
 from tfp_vae.layers.posteriors import IndependentNormal
+from tfp_vae.models import OBJECTIVES
+from tfp_vae.models.compiling import negative_log_likelihood
 
 # Noise takes the pixels of a Normal likelihood out of [0, 1], but not as far as levels of 0..255.
 MAX_NORMAL_PIXEL = 10.0
+
+
+def check_objective(
+    objective: str,
+    num_samples: int,
+    layer: tfpl.DistributionLambda,
+    regularizer: KLDivergenceRegularizer | None,
+) -> None:
+    """Refuses an objective that a posterior cannot have.
+
+    Args:
+      objective: its name.
+      num_samples: K.
+      layer: makes the posterior.
+      regularizer: of its KL; None without one.
+
+    Raises:
+      InputError: an unknown name; K < 1; free bits with another objective than "elbo"; or several
+        draws, or another objective, with a layer that cannot make them.
+    """
+    given: dict[str, float] = {"num_samples": num_samples}
+    if regularizer is not None:
+        given["free_bits"] = regularizer.free_bits
+    OBJECTIVES.arguments(objective, given)
+    if (objective, num_samples) == (OBJECTIVES.default, 1):
+        return
+    asked = f"objective {objective}, num_samples {num_samples}: posterior {type(layer).__name__}"
+    if not isinstance(layer, DistributionLayer):
+        raise InputError(f"{asked}: expected a tfp_vae.DistributionLayer")
+    if not layer.has_density:
+        raise InputError(f"{asked} has no density: expected elbo, 1")
+    if not layer.counts_draws:
+        raise InputError(f"{asked} draws no sample: expected convert_to_tensor_fn sample")
+
+
+def check_loss(loss: Any, objective: str) -> None:
+    """Refuses a reconstruction term that is no log-likelihood, where an objective needs one.
+
+    Raises:
+      InputError: such a loss.
+    """
+    if objective != OBJECTIVES.default and loss is not negative_log_likelihood:
+        name = getattr(loss, "__name__", loss)
+        raise InputError(
+            f"loss {name}: objective {objective} weighs draws by log p(x|z): "
+            "expected tfp_vae.negative_log_likelihood"
+        )
 
 
 def check_training_data(data: Any, image_shape: tuple[int, ...], likelihood: Any) -> None:

@@ -1,6 +1,7 @@
 """The model: a posterior, a prior and a likelihood under one objective, trained by `fit`."""
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -8,12 +9,13 @@ import tf_keras
 from tensorflow_probability import distributions as tfd
 from tensorflow_probability import layers as tfpl
 
-from tfp_vae import objectives
 from tfp_vae.errors import InputError
-from tfp_vae.layers.base import DistributionLayer, distribution_fn
+from tfp_vae.layers.base import DistributionLayer, distribution_fn, params_model
 from tfp_vae.layers.kl import KLDivergenceRegularizer, deserialize_prior, regularizer_of
 from tfp_vae.layers.shared_scale import SharedScale
-from tfp_vae.models.checks import check_training_data
+from tfp_vae.models import OBJECTIVES, passes
+from tfp_vae.models.checks import check_loss, check_objective, check_training_data
+from tfp_vae.models.compiling import CompiledModel, negative_log_likelihood
 from tfp_vae.models.inspection import bind_prior, inspect_posterior
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.fixed import as_prior, is_same_prior
@@ -21,27 +23,13 @@ from tfp_vae.priors.standard_normal import StandardNormal
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
-def negative_log_likelihood(images: tf.Tensor, likelihood: tfd.Distribution) -> tf.Tensor:
-    """-log p(x|z) of each image in nats, all constants kept: [B]."""
-    return -likelihood.log_prob(images)
-
-
-class _Pass(NamedTuple):
-    """One pass over a batch."""
-
-    loss: tf.Tensor  # a scalar, with beta
-    logs: dict[str, tf.Tensor]
-    likelihood: tfd.Distribution  # p(x|z)
-    targets: tf.Tensor  # x, [B, H, W, C]
-
-
-@tf_keras.saving.register_keras_serializable("tfp_vae")
-class VAE(tf_keras.Model):
+class VAE(CompiledModel):
     """A variational autoencoder (Kingma and Welling, 2014) of two models and a prior.
 
     The loss is the mean over the batch of `-log p(x|z) + beta * KL(q(z|x) || p(z))`, each summed
     over its dimensions, in nats per image, with z one draw from q(z|x). Training and validation log
-    it as `loss`, and `elbo`, `reconstruction_nll` and `kl`, which never carry beta, beside it.
+    it as `loss`, and `elbo`, `reconstruction_nll` and `kl`, which never carry beta, beside it. The
+    other objectives, and the ELBO of several draws, are in `tfp_vae.models.estimators`.
 
     The KL is an activity regularizer of the encoder's last layer. An encoder without one is changed
     here: its last layer is given `KLDivergenceRegularizer(prior, use_exact_kl=None)`, so that
@@ -53,6 +41,9 @@ class VAE(tf_keras.Model):
       decoder: latents [B, D] to a likelihood over [B, H, W, C], a tf_keras model.
       prior: p(z) over [D], a `tfp_vae.Prior` or a `tfd.Distribution` with fixed parameters; None is
         that of the encoder's regularizer, or N(0, I).
+      objective: a name in `tfp_vae.models.OBJECTIVES`. Other objectives than "elbo" take the KL at
+        their draws in place of the regularizer's, and log their bound as `iwae`.
+      num_samples: K, the draws from q(z|x) for each image and step.
 
     Attributes:
       prior_layer: the `tfp_vae.Prior`.
@@ -72,6 +63,8 @@ class VAE(tf_keras.Model):
         encoder: tf_keras.Model,
         decoder: tf_keras.Model,
         prior: Prior | tfd.Distribution | None = None,
+        objective: str = OBJECTIVES.default,
+        num_samples: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(dtype="float32", **kwargs)
@@ -113,10 +106,18 @@ class VAE(tf_keras.Model):
         self.posterior_is_normal, self.kl_form = inspect_posterior(
             encoder, self._posterior_of, self._regularizer, decoder.input_shape[-1]
         )
+        self.objective, self.num_samples = objective, num_samples
+        check_objective(objective, num_samples, posterior_layer, self._regularizer)
+        self._pass = partial(passes.one_draw, self)
+        if self._regularizer and (objective, num_samples) != (OBJECTIVES.default, 1):
+            parts = OBJECTIVES[objective].load(), params_model(encoder), self._regularizer
+            self._pass = partial(passes.several_draws, self, *parts)
         self.loss_tracker = tf_keras.metrics.Mean(name="loss")
         self.elbo_tracker = tf_keras.metrics.Mean(name="elbo")
         self.reconstruction_nll_tracker = tf_keras.metrics.Mean(name="reconstruction_nll")
         self.kl_tracker = tf_keras.metrics.Mean(name="kl")
+        if objective != OBJECTIVES.default:
+            self.bound_tracker = tf_keras.metrics.Mean(name="iwae")
         self(encoder.inputs[0])  # the shapes that saving needs
 
     @property
@@ -146,24 +147,13 @@ class VAE(tf_keras.Model):
     def compile(
         self, optimizer: Any = "rmsprop", loss: Any = negative_log_likelihood, **kwargs: Any
     ) -> None:
-        """As `tf_keras.Model.compile`; `loss` is the reconstruction term, without the KL."""
-        saved = getattr(self, "optimizer", None)
+        """As `tf_keras.Model.compile`; `loss` is the reconstruction term, without the KL.
+
+        Raises:
+          InputError: another loss than the default, where the objective is not "elbo".
+        """
+        check_loss(loss, self.objective)
         super().compile(optimizer, loss=loss, **kwargs)
-        if kwargs.get("from_serialized") and self._build_optimizer() and saved is not None:
-            # tf_keras reads the optimizer's state from a SavedModel, and would drop it here.
-            for variable, value in zip(self.optimizer.variables, saved.variables, strict=True):
-                variable.assign(value)
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**tf_keras.saving.deserialize_keras_object(config))
-        self._build_optimizer()  # so that its state can be loaded
-
-    def _build_optimizer(self) -> bool:
-        """Makes the optimizer's variables; False for a legacy one, which makes them in training."""
-        modern = isinstance(self.optimizer, tf_keras.optimizers.Optimizer)
-        if modern:
-            self.optimizer.build(self.trainable_variables)
-        return modern
 
     def fit(
         self, x: Any = None, y: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any
@@ -193,36 +183,35 @@ class VAE(tf_keras.Model):
             return tf.zeros(posterior.batch_shape_tensor())
         return self._regularizer.divergence(posterior, latents)
 
-    def _forward(self, data: Any, training: bool) -> _Pass:
+    def _forward(self, data: Any, training: bool) -> tuple[passes.Pass, dict[str, tf.Tensor]]:
         """One pass over `data`; updates the metrics."""
         images, targets, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
         targets = images if targets is None else targets
         if not (images.dtype.is_floating and targets.dtype.is_floating):
             raise InputError(f"images of {images.dtype.name}: expected floats in [0, 1]")
-        posterior = self.encoder(images, training=training)
-        likelihood = self.decoder(posterior, training=training)
-        loss = self.compute_loss(images, targets, likelihood, sample_weight)
-        terms = objectives.elbo(likelihood.log_prob(targets), self.divergence(posterior))
+        done = self._pass(passes.Batch(images, targets, sample_weight), training)
         # Keras scales a loss to be summed over the replicas; its mean counts a batch by its size.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        self.loss_tracker.update_state(loss * replicas, sample_weight=tf.shape(images)[0])
-        self.elbo_tracker.update_state(terms.elbo)
-        self.reconstruction_nll_tracker.update_state(terms.reconstruction_nll)
-        self.kl_tracker.update_state(terms.kl)
-        logs = self.compute_metrics(images, targets, likelihood, sample_weight)
-        return _Pass(loss, logs, likelihood, targets)
+        self.loss_tracker.update_state(done.loss * replicas, sample_weight=tf.shape(images)[0])
+        self.elbo_tracker.update_state(done.terms.elbo)
+        self.reconstruction_nll_tracker.update_state(done.terms.reconstruction_nll)
+        self.kl_tracker.update_state(done.terms.kl)
+        if done.bound is not None:
+            self.bound_tracker.update_state(done.bound)
+        logs = self.compute_metrics(images, done.targets, done.likelihood, done.sample_weight)
+        return done, logs
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
-            done = self._forward(data, training=True)
+            done, logs = self._forward(data, training=True)
         self.optimizer.minimize(done.loss, self.trainable_variables, tape=tape)
         likelihood_layer = self.decoder.layers[-1]
         if isinstance(likelihood_layer, SharedScale):
-            likelihood_layer.calibrate(done.likelihood, done.targets)
-        return done.logs
+            likelihood_layer.calibrate(done.likelihood, done.targets, done.weights)
+        return logs
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        return self._forward(data, training=False).logs
+        return self._forward(data, training=False)[1]
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """The mean of p(x|z) at the mean of q(z|x), [B, H, W, C]: what `predict` returns."""
@@ -236,6 +225,8 @@ class VAE(tf_keras.Model):
             "encoder": tf_keras.layers.serialize(self.encoder),
             "decoder": tf_keras.layers.serialize(self.decoder),
             "prior": prior if self._regularizer is None else None,  # else in the encoder's config
+            "objective": self.objective,
+            "num_samples": self.num_samples,
         }
 
     @classmethod
@@ -245,4 +236,6 @@ class VAE(tf_keras.Model):
             for part in ("encoder", "decoder")
         )
         prior = None if config["prior"] is None else deserialize_prior(config["prior"])
-        return cls(encoder=encoder, decoder=decoder, prior=prior, name=config["name"])
+        # The config of version 0.1.0 has no objective.
+        own = {key: config[key] for key in ("objective", "num_samples") if key in config}
+        return cls(encoder=encoder, decoder=decoder, prior=prior, name=config["name"], **own)

@@ -54,6 +54,7 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
             posterior=config.posterior,
             prior=config.prior,
             likelihood=config.likelihood,
+            objective=config.objective,
             kl=config.kl,
             beta=config.beta,
             seed=config.seed,
