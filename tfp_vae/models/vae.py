@@ -192,6 +192,15 @@ class VAE(tf_keras.Model):
             return tf.zeros(posterior.batch_shape_tensor())
         return self._regularizer.divergence(posterior, latents)
 
+    def likelihood(
+        self, posterior: tfd.Distribution, training: bool | None = None
+    ) -> tfd.Distribution:
+        """p(x|z) at the encoder's own draw from q(z|x), a `tfd.Distribution` over [B, H, W, C]."""
+        return self.decoder(posterior, training=training)
+
+    def track(self, posterior: tfd.Distribution) -> None:
+        """Updates the metrics of a subclass; called with what the encoder returned."""
+
     def _forward(self, data: Any, training: bool) -> _Pass:
         """One pass over `data`; updates the metrics."""
         images, targets, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
@@ -199,7 +208,7 @@ class VAE(tf_keras.Model):
         if not (images.dtype.is_floating and targets.dtype.is_floating):
             raise InputError(f"images of {images.dtype.name}: expected floats in [0, 1]")
         posterior = self.encoder(images, training=training)
-        likelihood = self.decoder(posterior, training=training)
+        likelihood = self.likelihood(posterior, training)
         loss = self.compute_loss(images, targets, likelihood, sample_weight)
         terms = objectives.elbo(likelihood.log_prob(targets), self.divergence(posterior))
         # Keras scales a loss to be summed over the replicas; its mean counts a batch by its size.
@@ -208,6 +217,7 @@ class VAE(tf_keras.Model):
         self.elbo_tracker.update_state(terms.elbo)
         self.reconstruction_nll_tracker.update_state(terms.reconstruction_nll)
         self.kl_tracker.update_state(terms.kl)
+        self.track(posterior)
         logs = self.compute_metrics(images, targets, likelihood, sample_weight)
         return _Pass(loss, logs, likelihood, targets)
 

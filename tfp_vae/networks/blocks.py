@@ -1,0 +1,80 @@
+"""The layers that a hierarchy is made of, on vectors [B, C] or on feature maps [B, H, W, C]."""
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from tfp_vae.networks.activations import ACTIVATIONS
+
+tfkl = tf_keras.layers
+
+
+def affine(rank: int, width: int, kernel: int = 3, **options: Any) -> tf_keras.layers.Layer:
+    """A dense layer on vectors (`rank` 1), a convolution of stride one on feature maps (3).
+
+    Args:
+      rank: of an input without its batch axis.
+      width: channels of the output.
+      kernel: side of the convolution.
+      **options: of the layer.
+    """
+    if rank == 1:
+        return tfkl.Dense(width, **options)
+    return tfkl.Conv2D(width, kernel, padding="same", **options)
+
+
+@tf_keras.saving.register_keras_serializable("tfp_vae")
+class Residual(tfkl.Layer):
+    """x + f(act(x)) with one or two affine maps in f (He et al., "Identity mappings", 2016).
+
+    The last kernel starts at 0: a block starts as the identity, and a chain of any length keeps the
+    size of its signal without normalisation.
+
+    Args:
+      rank: as `affine` takes it.
+      width: channels of input and output.
+      activation: a name in `ACTIVATIONS`.
+      maps: affine maps in f, 1 or 2.
+    """
+
+    def __init__(self, rank: int, width: int, activation: str, maps: int = 2, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.rank, self.width, self.activation, self.maps = rank, width, activation, maps
+        self._act = tf_keras.activations.get(activation)
+        options = {"dtype": self.dtype_policy}
+        self.first = None
+        if maps > 1:
+            self.first = affine(rank, width, name="first", **ACTIVATIONS[activation], **options)
+        self.last = affine(rank, width, name="last", kernel_initializer="zeros", **options)
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        y = self._act(x)
+        return x + self.last(y if self.first is None else self.first(y))
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("rank", "width", "activation", "maps")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+class PosteriorHead(tfkl.Layer):
+    """Parameters of q(z_l | z_>l, x) from the state of the top-down path and features of x.
+
+    Args:
+      rank, activation: as `Residual` takes them.
+      width: channels of the hidden layer.
+      size: of the output, channels of a vector or of each position.
+    """
+
+    def __init__(self, rank: int, width: int, activation: str, size: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._act = tf_keras.activations.get(activation)
+        options = {"dtype": self.dtype_policy}
+        self.hidden = affine(rank, width, name="hidden", **ACTIVATIONS[activation], **options)
+        # Small weights: q hardly depends on x at first; else the first KL is hundreds of nats.
+        small = tf_keras.initializers.VarianceScaling(0.1)
+        self.last = affine(rank, size, name="last", kernel_initializer=small, **options)
+
+    def call(self, state: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
+        features = tf.cast(features, state.dtype)
+        return self.last(self.hidden(self._act(tf.concat([state, features], axis=-1))))
