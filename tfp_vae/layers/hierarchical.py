@@ -50,10 +50,13 @@ class HierarchicalPosterior(DistributionLayer):
         **kwargs: Any,
     ) -> None:
         DistributionLayer.__init__(self, **{"convert_to_tensor_fn": "sample", **kwargs}, seed=seed)
-        if isinstance(top_down, dict):
-            top_down = tf_keras.layers.deserialize(top_down)
-        self.top_down, self.family, self.options = top_down, family, dict(options or {})
-        on_maps = len(top_down.level_shapes[0]) > 1
+        given: Any = top_down
+        self.top_down: TopDown = (
+            tf_keras.layers.deserialize(given) if isinstance(given, dict) else given
+        )
+        self.family, self.options = family, dict(options or {})
+        sizes, shapes = self.top_down.sizes, self.top_down.level_shapes
+        on_maps = len(shapes[0]) > 1
         if on_maps and family != "independent_normal":
             raise InputError(
                 f"posterior {family}: for vectors of latents: expected independent_normal "
@@ -61,8 +64,7 @@ class HierarchicalPosterior(DistributionLayer):
             )
         part = POSTERIORS[family].load()
         self.families = [
-            part(size, convert_to_tensor_fn="mean", seed=0, **self.options)
-            for size in top_down.sizes
+            part(size, convert_to_tensor_fn="mean", seed=0, **self.options) for size in sizes
         ]
         if not self.families[0].has_density:
             names = [name for name, part in POSTERIORS.items() if part.load().has_density]
@@ -70,10 +72,12 @@ class HierarchicalPosterior(DistributionLayer):
                 f"posterior {family} has no density: expected {' or '.join(names)} "
                 "for model hierarchical"
             )
-        self.starts = [_start(layer, size) for layer, size in zip(self.families, top_down.sizes)]
+        self.starts = [
+            _start(layer, size) for layer, size in zip(self.families, sizes, strict=True)
+        ]
         self.heads = [
-            top_down.posterior_head(index, len(start) // math.prod(shape[:-1]))
-            for index, (start, shape) in enumerate(zip(self.starts, top_down.level_shapes))
+            self.top_down.posterior_head(index, len(start) // math.prod(shape[:-1]))
+            for index, (start, shape) in enumerate(zip(self.starts, shapes, strict=True))
         ]
 
     def build(self, input_shape: Any) -> None:
@@ -90,9 +94,7 @@ class HierarchicalPosterior(DistributionLayer):
         """The features [B, F] as the maps or vectors that were concatenated to them."""
         shapes = self.top_down.feature_shapes
         parts = tf.split(features, [math.prod(shape) for shape in shapes], axis=-1)
-        return [
-            tf.reshape(part, [-1, *shape]) for part, shape in zip(parts, shapes, strict=True)
-        ]
+        return [tf.reshape(part, [-1, *shape]) for part, shape in zip(parts, shapes, strict=True)]
 
     def conditional(
         self, index: int, state: tf.Tensor, features: list[tf.Tensor]
@@ -108,7 +110,9 @@ class HierarchicalPosterior(DistributionLayer):
         raw = tf.cast(raw, tf.float32)
         if raw.shape.rank > 2:  # all means, then all scales
             shape = self.top_down.level_shapes[index]
-            raw = tf.reshape(raw, [-1, math.prod(shape[:-1]), raw.shape[-1] // shape[-1], shape[-1]])
+            raw = tf.reshape(
+                raw, [-1, math.prod(shape[:-1]), raw.shape[-1] // shape[-1], shape[-1]]
+            )
             raw = tf.transpose(raw, [0, 2, 1, 3])
             raw = tf.reshape(raw, [-1, len(self.starts[index])])
         return self.families[index].make_distribution(raw + self.starts[index])
@@ -163,12 +167,13 @@ class HierarchicalKL(KLDivergenceRegularizer):
           latents: a draw from it, [B, D]; None is its own.
         """
         found = posterior.at(tf.convert_to_tensor(posterior) if latents is None else latents)
-        return [
-            divergences.kl_divergence(q, p, lambda u=u: u, self.form)[0]
-            for q, p, u in zip(
-                found.conditionals, self.prior.levels(), found.levels, strict=True
-            )
-        ]
+        parts = zip(found.conditionals, self.prior.levels(), found.levels, strict=True)
+        return [self._of_level(q, p, latents) for q, p, latents in parts]
+
+    def _of_level(
+        self, posterior: tfd.Distribution, prior: tfd.Distribution, latents: tf.Tensor
+    ) -> tf.Tensor:
+        return divergences.kl_divergence(posterior, prior, lambda: latents, self.form)[0]
 
     def divergence(
         self, distribution_a: tfd.Distribution, test_points: tf.Tensor | None = None

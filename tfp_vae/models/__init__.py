@@ -36,6 +36,9 @@ MODELS = Registry(
     },
 )
 
+# The posterior of a hierarchy of feature maps; POSTERIORS.default counts as not given there.
+MAP_POSTERIOR = "independent_normal"
+
 # Every kind of part that a model is built from, in the order of the flags.
 PARTS = {
     registry.kind: registry for registry in (MODELS, NETWORKS, POSTERIORS, PRIORS, LIKELIHOODS)

@@ -12,6 +12,7 @@ from tfp_vae.errors import InputError
 from tfp_vae.layers import POSTERIORS
 from tfp_vae.layers.base import DistributionLayer
 from tfp_vae.layers.shared_scale import SharedScale
+from tfp_vae.models import MAP_POSTERIOR
 from tfp_vae.models.hierarchical import HierarchicalVAE
 from tfp_vae.models.statistics import Statistics
 from tfp_vae.networks.dense import Dense
@@ -20,7 +21,6 @@ from tfp_vae.networks.map_hierarchy import MapHierarchy
 from tfp_vae.priors.base import Prior
 
 DEFAULT_SIZE = 16  # of a vector of latents, where none is given
-MAP_POSTERIOR = "independent_normal"  # of levels on feature maps
 
 
 def one_size(latent_size: int | Sequence[int]) -> int:
@@ -71,7 +71,8 @@ def hierarchy_of(
       trunk: the network, as its registry makes it.
       image_shape: (H, W, C).
       latent_size: as `level_sizes` takes it; for vectors only.
-      groups, group_channels: as `MapHierarchy` takes them; for feature maps only.
+      groups: as `MapHierarchy` takes them; for feature maps only.
+      group_channels: likewise.
 
     Raises:
       InputError: an option of the other kind of levels.
@@ -110,10 +111,12 @@ def build(
       entering_of: images [B, H, W, C] and the likelihood's layer to what enters the network.
       statistics: of the training images.
       image_shape: (H, W, C).
-      latent_size, groups, group_channels: as `hierarchy_of` takes them.
+      latent_size: as `hierarchy_of` takes it.
       prior: of the top level.
-      posterior, posterior_options: of each level; the default one, on feature maps, is
-        independent_normal.
+      posterior: of each level; the default one, on feature maps, is `MAP_POSTERIOR`.
+      posterior_options: as its class takes them.
+      groups: as `hierarchy_of` takes them.
+      group_channels: likewise.
       **options: of `HierarchicalVAE`.
     """
     hierarchy = hierarchy_of(make("network"), image_shape, latent_size, groups, group_channels)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
@@ -78,24 +77,20 @@ class HierarchicalVAE(VAE):
         latents = tf_keras.Input((sum(sizes),))
         decoder = tf_keras.Model(latents, likelihood(top_down(latents)), name="decoder")
         super().__init__(encoder=encoder, decoder=decoder, prior=joint, **kwargs)
+        self._regularizer: HierarchicalKL
         numbers = range(len(sizes), 0, -1)
         self.latent_levels = tuple(
             number for number, size in zip(numbers, sizes, strict=True) for _ in range(size)
         )
         self.level_trackers = [tf_keras.metrics.Mean(name=f"kl_{number}") for number in numbers]
 
-    def likelihood(
-        self, posterior: tfd.Distribution, training: bool | None = None
-    ) -> tfd.Distribution:
-        """As `VAE.likelihood`, from the pass that has drawn z: not a second one."""
-        tf.convert_to_tensor(posterior)  # the layer's own draw, if it is not there yet
-        path, layer = self.encoder.layers[-1].top_down, self.decoder.layers[-1]
-        return layer(path.parameters(posterior.drawn.state))
-
-    def track(self, posterior: tfd.Distribution) -> None:
+    def _decoded(self, posterior: tfd.Distribution, training: bool) -> tfd.Distribution:
+        """As `VAE._decoded`, from the pass that has drawn z; updates the metrics of the levels."""
         levels = self._regularizer.level_divergences(posterior)
         for tracker, kl in zip(self.level_trackers, levels, strict=True):
             tracker.update_state(kl)
+        path, layer = self.encoder.layers[-1].top_down, self.decoder.layers[-1]
+        return layer(path.parameters(posterior.drawn.state))
 
     def get_config(self) -> dict[str, Any]:
         layer = self.encoder.layers[-1]
@@ -109,7 +104,7 @@ class HierarchicalVAE(VAE):
             "posterior": layer.family,
             "posterior_options": layer.options,
             "kl": self._regularizer.form,
-            "beta": float(self.kl_weight.numpy()),
+            "beta": float(self._regularizer.weight.numpy()),
             "seed": layer.seed,
         }
 

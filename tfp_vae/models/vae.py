@@ -61,10 +61,9 @@ class VAE(tf_keras.Model):
       kl_weight: beta, a variable; None without a KL.
 
     Raises:
-      InputError: (a ValueError) a model without an input shape, an encoder that does not end in a
-        distribution layer, or whose KL regularizer counts twice (the stock one), is one of several,
-        or holds another prior than `prior`; a prior over another number of latents; or a
-        regularizer with `use_exact_kl=True` where TFP has no closed form.
+      InputError: (a ValueError) a model without an input shape; an encoder without a distribution
+        layer at its end, or whose KL regularizer is the stock one, one of several, or against
+        another prior; a prior over other latents; or no closed form for `use_exact_kl=True`.
     """
 
     def __init__(
@@ -192,14 +191,9 @@ class VAE(tf_keras.Model):
             return tf.zeros(posterior.batch_shape_tensor())
         return self._regularizer.divergence(posterior, latents)
 
-    def likelihood(
-        self, posterior: tfd.Distribution, training: bool | None = None
-    ) -> tfd.Distribution:
-        """p(x|z) at the encoder's own draw from q(z|x), a `tfd.Distribution` over [B, H, W, C]."""
+    def _decoded(self, posterior: tfd.Distribution, training: bool) -> tfd.Distribution:
+        """p(x|z) at the encoder's own draw; a subclass may update metrics of its own here."""
         return self.decoder(posterior, training=training)
-
-    def track(self, posterior: tfd.Distribution) -> None:
-        """Updates the metrics of a subclass; called with what the encoder returned."""
 
     def _forward(self, data: Any, training: bool) -> _Pass:
         """One pass over `data`; updates the metrics."""
@@ -208,7 +202,7 @@ class VAE(tf_keras.Model):
         if not (images.dtype.is_floating and targets.dtype.is_floating):
             raise InputError(f"images of {images.dtype.name}: expected floats in [0, 1]")
         posterior = self.encoder(images, training=training)
-        likelihood = self.likelihood(posterior, training)
+        likelihood = self._decoded(posterior, training)
         loss = self.compute_loss(images, targets, likelihood, sample_weight)
         terms = objectives.elbo(likelihood.log_prob(targets), self.divergence(posterior))
         # Keras scales a loss to be summed over the replicas; its mean counts a batch by its size.
@@ -217,7 +211,6 @@ class VAE(tf_keras.Model):
         self.elbo_tracker.update_state(terms.elbo)
         self.reconstruction_nll_tracker.update_state(terms.reconstruction_nll)
         self.kl_tracker.update_state(terms.kl)
-        self.track(posterior)
         logs = self.compute_metrics(images, targets, likelihood, sample_weight)
         return _Pass(loss, logs, likelihood, targets)
 

@@ -25,7 +25,7 @@ def affine(rank: int, width: int, kernel: int = 3, **options: Any) -> tf_keras.l
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
-class Residual(tfkl.Layer):
+class Residual(tf_keras.layers.Layer):
     """x + f(act(x)) with one or two affine maps in f (He et al., "Identity mappings", 2016).
 
     The last kernel starts at 0: a block starts as the identity, and a chain of any length keeps the
@@ -45,7 +45,8 @@ class Residual(tfkl.Layer):
         options = {"dtype": self.dtype_policy}
         self.first = None
         if maps > 1:
-            self.first = affine(rank, width, name="first", **ACTIVATIONS[activation], **options)
+            act = ACTIVATIONS[activation]
+            self.first = affine(rank, width, kernel=3, name="first", **act, **options)
         self.last = affine(rank, width, name="last", kernel_initializer="zeros", **options)
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
@@ -57,7 +58,7 @@ class Residual(tfkl.Layer):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-class PosteriorHead(tfkl.Layer):
+class PosteriorHead(tf_keras.layers.Layer):
     """Parameters of q(z_l | z_>l, x) from the state of the top-down path and features of x.
 
     Args:
@@ -66,11 +67,15 @@ class PosteriorHead(tfkl.Layer):
       size: of the output, channels of a vector or of each position.
     """
 
+    kernel = 1
+
     def __init__(self, rank: int, width: int, activation: str, size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self._act = tf_keras.activations.get(activation)
         options = {"dtype": self.dtype_policy}
-        self.hidden = affine(rank, width, name="hidden", **ACTIVATIONS[activation], **options)
+        self.hidden = affine(
+            rank, width, self.kernel, name="hidden", **ACTIVATIONS[activation], **options
+        )
         # Small weights: q hardly depends on x at first; else the first KL is hundreds of nats.
         small = tf_keras.initializers.VarianceScaling(0.1)
         self.last = affine(rank, size, name="last", kernel_initializer=small, **options)

@@ -57,6 +57,4 @@ class Conv:
         group_channels: tuple[int, ...],
     ) -> MapHierarchy:
         """The paths of a hierarchy of feature maps, with one convolution in a residual block."""
-        return MapHierarchy(
-            self.activation, self.filters, 1, image_shape, groups, group_channels
-        )
+        return MapHierarchy(self.activation, self.filters, 1, image_shape, groups, group_channels)

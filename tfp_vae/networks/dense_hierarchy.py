@@ -38,9 +38,7 @@ class DenseTopDown(TopDown):
             tfkl.Dense(units, name=f"hidden_{index}", **ACTIVATIONS[self.activation], **options)
             for index, units in enumerate(self.hidden_units)
         ]
-        self.last = tfkl.Dense(
-            size, name="last", kernel_initializer=last_kernel(spread), **options
-        )
+        self.last = tfkl.Dense(size, name="last", kernel_initializer=last_kernel(spread), **options)
 
     def enter(self, index: int, state: tf.Tensor) -> tf.Tensor:
         return state

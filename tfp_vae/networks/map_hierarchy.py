@@ -67,7 +67,13 @@ class MapTopDown(TopDown):
         height, width, depth = self.image_shape
         x = self.last(self._act(state))[:, :height, :width]
         if self.parameters_per_pixel > 1:  # all of the first parameter first
-            shape = [-1, height, width, self.parameters_per_pixel, depth // self.parameters_per_pixel]
+            shape = [
+                -1,
+                height,
+                width,
+                self.parameters_per_pixel,
+                depth // self.parameters_per_pixel,
+            ]
             x = tf.transpose(tf.reshape(x, shape), [0, 3, 1, 2, 4])
         return tf.reshape(x, [-1, height * width * depth])
 
@@ -128,7 +134,8 @@ class MapHierarchy:
         """Feature maps of images at each resolution, the top one first."""
         kernel = ACTIVATIONS[self.activation]["kernel_initializer"]
         options = {"strides": 2, "padding": "same", "kernel_initializer": kernel}
-        x, found = images, []
+        x = images
+        found: list[tf.Tensor] = []
         for filters in self.filters:
             if found:
                 x = tfkl.Activation(self.activation)(x)

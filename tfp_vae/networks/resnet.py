@@ -81,6 +81,4 @@ class ResNet:
         group_channels: tuple[int, ...],
     ) -> MapHierarchy:
         """The paths of a hierarchy of feature maps, with two convolutions in a residual block."""
-        return MapHierarchy(
-            self.activation, self.filters, 2, image_shape, groups, group_channels
-        )
+        return MapHierarchy(self.activation, self.filters, 2, image_shape, groups, group_channels)

@@ -137,9 +137,7 @@ class TopDown(tf_keras.layers.Layer):
         """What makes `size` channels of parameters of q(z_l | z_>l, x)."""
         rank, width = len(self.level_shapes[index]), self.widths[index]
         name = f"level_{len(self.sizes) - index}_posterior"
-        return PosteriorHead(
-            rank, width, self.activation, size, name=name, dtype=self.dtype_policy
-        )
+        return PosteriorHead(rank, width, self.activation, size, name=name, dtype=self.dtype_policy)
 
     def get_config(self) -> dict[str, Any]:
         names = ("level_shapes", "widths", "activation", "maps")

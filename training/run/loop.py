@@ -50,6 +50,7 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
         vae = tfp_vae.build_vae(
             image_shape=train.shape,
             latent_size=config.latent_size,
+            model=config.model,
             network=config.network,
             posterior=config.posterior,
             prior=config.prior,
@@ -130,7 +131,7 @@ def train(
             progress.TimeLeft(),
             keras.CSVLogger(str(history), append=True),
             keras.TensorBoard(str(run.path / "logs"), write_graph=False),
-            *_pictures(validation, config, run),
+            *_pictures(vae, validation, config, run),
             checkpoints,
         ],
         verbose=1 if sys.stdout.isatty() else 2,
@@ -158,12 +159,12 @@ def _warmup(config: Config) -> Iterator[tf_keras.callbacks.Callback]:
 
 
 def _pictures(
-    validation: tf.data.Dataset, config: Config, run: Run
+    vae: "tfp_vae.VAE", validation: tf.data.Dataset, config: Config, run: Run
 ) -> Iterator[tf_keras.callbacks.Callback]:
     """The callbacks that draw samples, reconstructions and, for two latents, the manifold."""
     images = next(iter(validation)).numpy()[:RECONSTRUCTIONS]
     often = {"every": -(-config.epochs // MAX_PICTURES), "log_dir": run.path / "logs"}
     yield callbacks.SampleGrid(run.path / "samples", seed=config.seed, **often)
     yield callbacks.ReconstructionGrid(images, run.path / "reconstructions", **often)
-    if config.latent_size == MANIFOLD_LATENTS:
+    if vae.prior_layer.latent_size == MANIFOLD_LATENTS:
         yield callbacks.LatentManifold(run.path / "manifold", **often)
