@@ -15,6 +15,7 @@ from tfp_vae.layers.base import DistributionLayer
 from tfp_vae.layers.kl import KLDivergenceRegularizer
 from tfp_vae.layers.posteriors import MIN_SCALE, IndependentNormal, MultivariateNormalTriL
 from tfp_vae.layers.top_down_posterior import Pass, TopDownPosterior
+from tfp_vae.networks.blocks import build
 from tfp_vae.networks.top_down import TopDown
 from tfp_vae.priors.hierarchical import HierarchicalPrior
 
@@ -81,10 +82,10 @@ class HierarchicalPosterior(DistributionLayer):
         ]
 
     def build(self, input_shape: Any) -> None:
-        if not self.top_down.built:  # before the decoder, which shares it
-            self.top_down.build()
-        for layer, start in zip(self.families, self.starts, strict=True):
-            layer.build((None, len(start)))
+        build(self.top_down, sum(self.top_down.sizes))  # before the decoder, which shares it
+        for index, head in enumerate(self.heads):
+            self.top_down.build_head(head, index)
+            build(self.families[index], len(self.starts[index]))
         super().build(input_shape)
 
     def make_distribution(self, params: tf.Tensor) -> tfd.Distribution:

@@ -44,7 +44,7 @@ class TopDownPosterior(tfd.Distribution):
             reparameterization_type=tfd.FULLY_REPARAMETERIZED,
             validate_args=False,
             allow_nan_stats=True,
-            parameters={"layer": layer, "features": features, "name": name},
+            parameters={"features": features, "name": name},  # no layer: it would own this
             name=name,
         )
         self._features = features

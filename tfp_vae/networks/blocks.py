@@ -9,6 +9,8 @@ from tfp_vae.networks.activations import ACTIVATIONS
 
 tfkl = tf_keras.layers
 
+SMALL = 0.1  # variance of the initial kernel of a posterior
+
 
 def affine(rank: int, width: int, kernel: int = 3, **options: Any) -> tf_keras.layers.Layer:
     """A dense layer on vectors (`rank` 1), a convolution of stride one on feature maps (3).
@@ -22,6 +24,14 @@ def affine(rank: int, width: int, kernel: int = 3, **options: Any) -> tf_keras.l
     if rank == 1:
         return tfkl.Dense(width, **options)
     return tfkl.Conv2D(width, kernel, padding="same", **options)
+
+
+def build(layer: tf_keras.layers.Layer, *input_shape: int) -> None:
+    """Makes the weights of `layer` for inputs [B, *input_shape], unless it has them."""
+    if not layer.built:
+        with tf.name_scope(layer.name):
+            layer.build((None, *input_shape))
+        layer.built = True
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
@@ -49,6 +59,12 @@ class Residual(tf_keras.layers.Layer):
             self.first = affine(rank, width, kernel=3, name="first", **act, **options)
         self.last = affine(rank, width, name="last", kernel_initializer="zeros", **options)
 
+    def build(self, input_shape: Any) -> None:
+        for layer in (self.first, self.last):
+            if layer is not None:
+                build(layer, *input_shape[1:])
+        super().build(input_shape)
+
     def call(self, x: tf.Tensor) -> tf.Tensor:
         y = self._act(x)
         return x + self.last(y if self.first is None else self.first(y))
@@ -71,14 +87,26 @@ class PosteriorHead(tf_keras.layers.Layer):
 
     def __init__(self, rank: int, width: int, activation: str, size: int, **kwargs: Any):
         super().__init__(**kwargs)
+        self.width = width
         self._act = tf_keras.activations.get(activation)
         options = {"dtype": self.dtype_policy}
         self.hidden = affine(
             rank, width, self.kernel, name="hidden", **ACTIVATIONS[activation], **options
         )
         # Small weights: q hardly depends on x at first; else the first KL is hundreds of nats.
-        small = tf_keras.initializers.VarianceScaling(0.1)
+        small = tf_keras.initializers.VarianceScaling(SMALL)
         self.last = affine(rank, size, name="last", kernel_initializer=small, **options)
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights.
+
+        Args:
+          input_shape: of state and features, concatenated.
+        """
+        *sides, _ = input_shape[1:]
+        build(self.hidden, *input_shape[1:])
+        build(self.last, *sides, self.width)
+        super().build(input_shape)
 
     def call(self, state: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
         features = tf.cast(features, state.dtype)

@@ -10,7 +10,7 @@ import tf_keras
 from tfp_vae.errors import InputError
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel
-from tfp_vae.networks.blocks import Residual
+from tfp_vae.networks.blocks import Residual, build
 from tfp_vae.networks.top_down import TopDown
 
 tfkl = tf_keras.layers
@@ -42,6 +42,12 @@ class DenseTopDown(TopDown):
 
     def enter(self, index: int, state: tf.Tensor) -> tf.Tensor:
         return state
+
+    def build_last(self, *shape: int) -> None:
+        for layer, size in zip(
+            (*self.hidden, self.last), (*shape, *self.hidden_units), strict=True
+        ):
+            build(layer, size)
 
     def parameters(self, state: tf.Tensor) -> tf.Tensor:
         x = self._act(state)

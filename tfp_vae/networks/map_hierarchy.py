@@ -11,7 +11,7 @@ from tfp_vae.errors import InputError
 from tfp_vae.networks import pyramid
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel
-from tfp_vae.networks.blocks import Residual
+from tfp_vae.networks.blocks import Residual, build
 from tfp_vae.networks.top_down import TopDown
 
 tfkl = tf_keras.layers
@@ -56,10 +56,21 @@ class MapTopDown(TopDown):
         options = {"strides": 2, "padding": "same", "dtype": self.dtype_policy, **options}
         return tfkl.Conv2DTranspose(width, KERNEL, **options)
 
+    def _doubles_before(self, index: int) -> bool:
+        return bool(index) and self.feature_of[index] != self.feature_of[index - 1]
+
+    def build_entry(self, index: int) -> None:
+        if self._doubles_before(index):
+            resolution = self.feature_of[index]
+            build(self.doublings[resolution - 1], *self.feature_shapes[resolution - 1])
+
+    def build_last(self, *shape: int) -> None:
+        build(self.last, *shape)
+
     def enter(self, index: int, state: tf.Tensor) -> tf.Tensor:
-        resolution = self.feature_of[index]
-        if not index or resolution == self.feature_of[index - 1]:
+        if not self._doubles_before(index):
             return state
+        resolution = self.feature_of[index]
         rows, columns, _ = self.feature_shapes[resolution]
         return self.doublings[resolution - 1](self._act(state))[:, :rows, :columns]
 

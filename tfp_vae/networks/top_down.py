@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfp_vae.networks.blocks import PosteriorHead, Residual, affine
+from tfp_vae.networks.blocks import PosteriorHead, Residual, affine, build
 
 MIN_SCALE = 1e-5  # of the standard deviation of p(z_l | z_>l)
 ONE = math.log(math.expm1(1.0))  # softplus(ONE) = 1
@@ -81,10 +81,27 @@ class TopDown(tf_keras.layers.Layer):
                 Residual(rank, width, activation, maps, name=f"{name}_block", dtype=policy)
             )
 
-    def build(self, input_shape: Any = None) -> None:
-        shape = (*self.level_shapes[0][:-1], self.widths[0])
-        self.first_state = self.add_weight("first_state", shape=shape, initializer="zeros")
+    def build(self, input_shape: Any) -> None:
+        shapes = [
+            (*shape[:-1], width)
+            for shape, width in zip(self.level_shapes, self.widths, strict=True)
+        ]
+        self.first_state = self.add_weight("first_state", shape=shapes[0], initializer="zeros")
+        for index, shape in enumerate(shapes):
+            self.build_entry(index)
+            if index:
+                build(self.moments[index - 1], *shape)
+            build(self.merges[index], *self.level_shapes[index])
+            build(self.blocks[index], *shape)
+        self.build_last(*shapes[-1])
         super().build(input_shape)
+
+    def build_entry(self, index: int) -> None:
+        """Makes the weights of `enter` for level `index`, if it has any."""
+
+    def build_last(self, *shape: int) -> None:
+        """Makes the weights of `parameters`, for the last state [B, *shape]."""
+        raise TypeError(f"{type(self).__name__} does not define build_last()")
 
     def enter(self, index: int, state: tf.Tensor) -> tf.Tensor:
         """The state as level `index` (0 is the top) needs it: of its resolution and width."""
@@ -138,6 +155,11 @@ class TopDown(tf_keras.layers.Layer):
         rank, width = len(self.level_shapes[index]), self.widths[index]
         name = f"level_{len(self.sizes) - index}_posterior"
         return PosteriorHead(rank, width, self.activation, size, name=name, dtype=self.dtype_policy)
+
+    def build_head(self, head: PosteriorHead, index: int) -> None:
+        """Makes the weights of what `posterior_head` returned for level `index`."""
+        *sides, channels = self.feature_shapes[self.feature_of[index]]
+        build(head, *sides, channels + self.widths[index])
 
     def get_config(self) -> dict[str, Any]:
         names = ("level_shapes", "widths", "activation", "maps")

@@ -6,6 +6,7 @@ import numpy as np
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
+from tfp_vae.errors import InputError
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.fixed import as_prior
 
@@ -20,12 +21,20 @@ class HierarchicalPrior(Prior):
     Args:
       top: the prior of the top level, as `as_prior` takes it; in a config, a layer's.
       sizes: the number of latents of each level, the top one first.
+
+    Raises:
+      InputError: a prior over another number of latents than the top level has.
     """
 
     def __init__(self, top: Any, sizes: list[int], **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "latent_size": sum(sizes)})
         self.sizes = [int(size) for size in sizes]
         self.top = as_prior(tf_keras.layers.deserialize(top) if isinstance(top, dict) else top)
+        if self.top.latent_size != self.sizes[0]:
+            raise InputError(
+                f"prior over {self.top.latent_size} latents: expected {self.sizes[0]}, those of "
+                "the top level"
+            )
 
     def levels(self) -> list[tfd.Distribution]:
         """The prior of the latents of each level now, the top one first."""
