@@ -1,5 +1,6 @@
 """The model of a `Config`, and `model.fit` with its callbacks."""
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from absl import logging as absl_logging
 
 import tfp_vae
 from tfp_vae import callbacks
+from tfp_vae.cli.app import flag, with_name
+from tfp_vae.errors import InputError
 from training import choices
 from training.config import Config
 from training.data.split import Split
@@ -46,7 +49,7 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
     dense = config.network == "dense"
     # XLA cannot compile the cross-replica collectives.
     auto = dense and config.strategy == "none"
-    with strategy.scope():
+    with strategy.scope(), _errors_of_flags():
         vae = tfp_vae.build_vae(
             image_shape=train.shape,
             latent_size=config.latent_size,
@@ -68,6 +71,18 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
         )
         vae.optimizer.build(vae.trainable_variables)
     return vae
+
+
+@contextlib.contextmanager
+def _errors_of_flags() -> Iterator[None]:
+    """Names the flag in what `build_vae` refuses; it refuses what depends on several settings."""
+    try:
+        yield
+    except InputError as error:
+        message = str(error)
+        if message.partition(" ")[0] not in Config.model_fields:
+            raise
+        raise InputError(with_name(message, flag)) from error
 
 
 def _learning_rate(
