@@ -8,7 +8,17 @@ import pytest
 import tensorflow as tf
 import tf_keras
 from helpers.models import small_vae
-from helpers.parts import CASES, COMBINED, EACH_PART, EVERY_PAIR, cases, goes_together, name_of
+from helpers.parts import (
+    CASES,
+    COMBINED,
+    EACH_PART,
+    EVERY_PAIR,
+    HIERARCHIES,
+    MODELS,
+    cases,
+    goes_together,
+    name_of,
+)
 
 import tfp_vae
 from tfp_vae.models import PARTS
@@ -18,7 +28,7 @@ SEEDS = 40  # draws of a bound, to compare it with another
 
 def test_every_part_has_a_case():
     assert {kind: list(registry) for kind, registry in PARTS.items()} == {
-        kind: list(parts) for kind, parts in CASES.items()
+        kind: list(parts) for kind, parts in {"model": MODELS, **CASES}.items()
     }
 
 
@@ -42,7 +52,7 @@ def test_options_with_one_name_are_one_object():
 
 def assert_same_model(loaded, vae, images):
     """The same class, reconstructions, losses, KL weight, prior and optimizer state."""
-    assert type(loaded) is tfp_vae.VAE
+    assert type(loaded) is type(vae)
     np.testing.assert_array_equal(loaded.predict(images, verbose=0), vae.predict(images, verbose=0))
     for mine, theirs in zip(vae.optimizer.variables, loaded.optimizer.variables, strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -63,11 +73,12 @@ def assert_same_model(loaded, vae, images):
         np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("options", EVERY_PAIR, ids=name_of)
+@pytest.mark.parametrize("options", [*EVERY_PAIR, *HIERARCHIES], ids=name_of)
 def test_every_pair_builds_fits_saves_loads_and_fits_on(options, grey_images, tmp_path):
     vae = small_vae(**options)
     history = vae.fit(grey_images, batch_size=65, epochs=2, verbose=0).history
-    assert set(history) == {"loss", "elbo", "reconstruction_nll", "kl"}
+    levels = {f"kl_{number}" for number in getattr(vae, "latent_levels", ())}
+    assert set(history) == {"loss", "elbo", "reconstruction_nll", "kl"} | levels
     assert all(np.all(np.isfinite(values)) for values in history.values())
     vae.save(tmp_path / "model.keras")
     loaded = tf_keras.models.load_model(tmp_path / "model.keras")  # safe mode is the default
@@ -135,11 +146,11 @@ METHODS = [
     lambda model, images: model.posterior(images).stddev,
     lambda model, images: model.encode(images),
     lambda model, images: model.reconstruct(images),
-    lambda model, images: model.decode(np.ones((3, 4))),
+    lambda model, images: model.decode(np.ones((3, model.latent_size))),
     lambda model, images: model.sample(3, seed=1),
-    lambda model, images: model.sample_image(np.ones((3, 4)), seed=1),
+    lambda model, images: model.sample_image(np.ones((3, model.latent_size)), seed=1),
     lambda model, images: model.elbo(images, seed=1).elbo,
-    lambda model, images: model.log_likelihood(images[:3], np.ones((3, 4))),
+    lambda model, images: model.log_likelihood(images[:3], np.ones((3, model.latent_size))),
     lambda model, images: model.interpolate(images[0], images[1], steps=3),
     lambda model, images: model.traverse(images[0], 1, [0.0, 1.0]),
 ]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfp_vae.images.convert import to_float
+from tfp_vae.models import MAP_POSTERIOR
 from training.config import Config
 from training.data.split import Split
 
@@ -43,9 +44,8 @@ def choose(config: Config, train: Split) -> tuple[Config, dict[str, Choice]]:
     choices: dict[str, Choice] = {}
 
     def chosen(name: str, choice: Choice) -> Any:
-        given = getattr(config, name)
-        if given != "auto":
-            return given
+        if name not in config.chosen_later:
+            return getattr(config, name)
         choices[name] = choice
         return choice.value
 
@@ -53,6 +53,9 @@ def choose(config: Config, train: Split) -> tuple[Config, dict[str, Choice]]:
     likelihood = chosen("likelihood", _likelihood(train))
     epochs = chosen("epochs", _epochs(network, train.count // config.batch_size))
     values = {"network": network, "likelihood": likelihood, "epochs": epochs}
+    if "posterior" in config.chosen_later and network != "dense":
+        maps = Choice(MAP_POSTERIOR, "levels on feature maps")
+        values["posterior"] = chosen("posterior", maps)
     if "epochs" in choices:
         fifth = Choice(max(math.ceil(PATIENCE * epochs), 1), "a fifth of the epochs")
         values["patience"] = chosen("patience", fifth)

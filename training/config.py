@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 import pydantic
 from cyclopts import Group, Parameter
-from pydantic import AfterValidator, Field, PlainSerializer, WrapValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WrapValidator
 
 from tfp_vae.errors import InputError
 from tfp_vae.images.colours import colour
@@ -26,6 +26,25 @@ KL_NAMES = {"exact": "kl (exact)", "monte_carlo": "kl (Monte Carlo)", "none": "k
 def _auto_or(value: Any, checked: Callable[[Any], int]) -> Any:
     return value if value == "auto" else checked(value)
 
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _one_or_several(sizes: tuple[int, ...]) -> Any:
+    """One number as a number: the latents of one vector."""
+    if not sizes:
+        raise ValueError("expected at least one number")
+    return sizes[0] if len(sizes) == 1 else sizes
+
+
+# One number, or one for each level of a hierarchy; a flag's values come as a tuple.
+ONE_OR_SEVERAL = (
+    Parameter(consume_multiple=True),
+    BeforeValidator(_as_tuple),
+    AfterValidator(_one_or_several),
+    PlainSerializer(lambda value: value),
+)
 
 # Lets "auto" pass where a number is expected; a union of types would name them in its errors.
 OR_AUTO = (WrapValidator(_auto_or), PlainSerializer(lambda value: value))
@@ -117,8 +136,11 @@ class Config(PartSettings):
     """Mirror each training image, left to right, with probability 1/2, afresh in each pass: for
     images that are as likely mirrored, such as faces."""
 
-    latent_size: Annotated[int, MODEL, Field(ge=1, lt=2**31)] = 16
-    """Number of latents."""
+    latent_size: Annotated[
+        tuple[Annotated[int, Field(ge=1, lt=2**31)], ...], MODEL, *ONE_OR_SEVERAL
+    ] = cast(Any, 16)
+    """Number of latents; of a dense hierarchy that of each level, from the image up: `32 16` has 16
+    at the top, and one number has half as many above it."""
 
     kl: Annotated[Literal["auto", "exact", "monte_carlo"], OBJECTIVE] = "auto"
     """How the KL from the prior is computed: `auto` in closed form where TensorFlow Probability
@@ -178,6 +200,9 @@ class Config(PartSettings):
             given = {name: getattr(self, name) for name in registry.options}
             if getattr(self, kind) != "auto":
                 registry.arguments(getattr(self, kind), given)
+        if self.model != "hierarchical" and isinstance(self.latent_size, tuple):
+            numbers = " ".join(map(str, self.latent_size))
+            raise InputError(f"latent_size {numbers}: only for model hierarchical: expected one")
         if self.jit_compile == "true" and self.strategy != "none":
             raise InputError(f"jit_compile true: only for strategy none, not {self.strategy}")
         if self.resume and self.restart:
@@ -186,10 +211,15 @@ class Config(PartSettings):
 
     @property
     def chosen_later(self) -> list[str]:
-        """The settings that are `auto` still: `training.choices` replaces them."""
+        """The settings that `training.choices` replaces: those that are `auto` still."""
         kinds = [kind for kind, registry in PARTS.items() if registry.auto]
         names = (*kinds, "epochs", "patience", "learning_rate_schedule")
-        return [name for name in names if getattr(self, name) == "auto"]
+        found = [name for name in names if getattr(self, name) == "auto"]
+        # On feature maps, the default posterior of vectors counts as not given.
+        vectors = self.model != "hierarchical" or self.network == "dense"
+        if not vectors and self.posterior == PARTS["posterior"].default:
+            found.append("posterior")
+        return found
 
     @property
     def part_options(self) -> dict[str, Any]:

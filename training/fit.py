@@ -54,7 +54,7 @@ def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
         if chief:
             run.publish()
     where = run.final if chief else "with the first worker"
-    print(*summary.lines(metrics, config, vae.kl_form), sep="\n")
+    print(*summary.lines(metrics, vae.kl_form), sep="\n")
     if chosen:
         print(choices.sentence(chosen))
     print(f"{time.monotonic() - started:.0f} s; the model, its samples and its logs: {where}")

@@ -38,6 +38,21 @@ CASES = {
 # The kinds of which every pair is built; an objective does not go with every posterior.
 COMBINED = ("network", "posterior", "prior", "likelihood")
 
+# Models with another graph of latents. Not every posterior serves for them, nor every option, so
+# that they are not among the pairs; each is saved, loaded and exported as a part is.
+HIERARCHIES = [
+    {"model": "hierarchical", "latent_size": (3, 2)},
+    {
+        "model": "hierarchical",
+        "latent_size": 16,  # not given
+        "network": "resnet",
+        "filters": (4, 8),
+        "groups": (2, 1),
+        "group_channels": (1, 1),
+    },
+]
+MODELS = {"vae": [{}], "hierarchical": HIERARCHIES}
+
 
 def cases(kind):
     """Every case of a kind of part, as options of `build_vae`."""
@@ -47,6 +62,7 @@ def cases(kind):
 # Each part once, with the default parts of the other kinds; the first of each kind is the default.
 EACH_PART = [*cases("network"), *(case for kind in CASES for case in cases(kind)[1:])]
 EACH_PART = [case for index, case in enumerate(EACH_PART) if case not in EACH_PART[:index]]
+EACH_PART += HIERARCHIES
 
 
 def goes_together(posterior, prior):

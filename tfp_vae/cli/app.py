@@ -83,11 +83,15 @@ def validation_line(error: pydantic.ValidationError, written: Callable[[str], st
     """
     errors = error.errors(include_url=False)
     if not errors[0]["loc"]:
-        message = errors[0]["msg"].removeprefix("Value error, ")
-        return re.sub(r"^[a-z]\w*(?= )", lambda match: written(match[0]), message)
+        return with_name(errors[0]["msg"].removeprefix("Value error, "), written)
     name = errors[0]["loc"][0]
     same = [each for each in errors if each["loc"][0] == name]
     return f"{written(str(name))} {shown(same[0]['input'])}: {expected(same)}"
+
+
+def with_name(message: str, written: Callable[[str], str]) -> str:
+    """A message that begins with the name of a setting, with that name as `written` writes it."""
+    return re.sub(r"^[a-z]\w*(?= )", lambda match: written(match[0]), message)
 
 
 def flag(name: str) -> str:

@@ -1,5 +1,6 @@
 """The commands that encode and search collections, fit a sampler to them, and describe a run."""
 
+import collections
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -203,7 +204,12 @@ def info(run: cli.Run, /) -> None:
 def _described(description: "Description") -> dict[str, Any]:
     """The lines of `info` that say which family of model a run is."""
     names = ("model", "posterior", "prior", "likelihood", "log_likelihood", "kl", "contract")
-    return {name.replace("_", " "): getattr(description, name) for name in names}
+    found = {name.replace("_", " "): getattr(description, name) for name in names}
+    if any(description.latent_levels):
+        counts = collections.Counter(description.latent_levels)
+        each = ", ".join(f"{count} at {level}" for level, count in counts.items())
+        found["latents of levels, from the top"] = each
+    return found
 
 
 def _written(tensors: dict[str, Any]) -> str:

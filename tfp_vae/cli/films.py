@@ -54,6 +54,10 @@ def traverse(
         cli.Integers,
         Parameter(help="Which latents, from 0; by default all.", show_default=False),
     ] = (),
+    level: Annotated[
+        cli.Count | None,
+        Parameter(help="Of a hierarchy: the latents of this level; 1 is next to the image."),
+    ] = None,
     range_: Annotated[
         cli.Range,
         Parameter(name="--range", help="First and last value that the latent is set to."),
@@ -70,6 +74,8 @@ def traverse(
     from tfp_vae.cli import inputs
 
     model = tfp_vae.load(run)
+    if level is not None:
+        dimension = _of_level(model.description.latent_levels, level, dimension)
     outside = [index for index in dimension if not 0 <= index < model.latent_size]
     if outside:
         raise InputError(f"--dimension {outside[0]}: expected 0 to {model.latent_size - 1}")
@@ -146,6 +152,17 @@ def arithmetic(
     )
     direction = model.latent_direction(present, absent)
     _write(path, suffix, model.apply_direction(pixels, direction, strength)[None])
+
+
+def _of_level(levels: tuple[int, ...], level: int, dimension: tuple[int, ...]) -> tuple[int, ...]:
+    """The latents of one level."""
+    if dimension:
+        raise InputError(f"--level {level}: expected --level or --dimension, not both")
+    if not max(levels):
+        raise InputError(f"--level {level}: only for a hierarchical model: expected --dimension")
+    if level > max(levels):
+        raise InputError(f"--level {level}: expected 1 to {max(levels)}, the top")
+    return tuple(index for index, number in enumerate(levels) if number == level)
 
 
 def _write(path: Path, kind: str, film: "np.ndarray") -> None:

@@ -16,6 +16,7 @@ from tfp_vae.evaluation.aggregate import (
 from tfp_vae.inference import batches, importance
 from tfp_vae.inference.model import InferenceModel
 from tfp_vae.inference.results import Posterior
+from tfp_vae.saved_model.contract import Description
 
 ACTIVE_VARIANCE = 0.01  # Burda et al. (2016), section 2
 
@@ -181,7 +182,7 @@ def _aggregate(
 ) -> dict[str, Any]:
     """Mutual information and marginal KL, from the density of q(z) at the draws."""
     if posterior.scale_tril is None:
-        why = f"the posterior is {model.description.posterior}: q(z) needs a Normal one"
+        why = f"the posterior is {_posterior(model.description)}: q(z) needs a Normal one"
         refused |= {"mutual_information": why, "marginal_kl": why}
         return {}
     means = _double(posterior.mean)
@@ -199,7 +200,7 @@ def _per_dimension(
     described = model.description
     if posterior.scale_tril is None or not described.prior_is_standard_normal:
         why = (
-            f"the posterior is {described.posterior}, the prior {described.prior}: the KL of one "
+            f"the posterior is {_posterior(described)}, the prior {described.prior}: the KL of one "
             "dimension needs a Normal posterior and a standard normal prior"
         )
         refused |= {"kl_per_dimension": why, "full_covariance": why}
@@ -210,6 +211,12 @@ def _per_dimension(
         "kl_per_dimension": kl.mean(axis=0),
         "full_covariance": not is_diagonal(posterior.scale_tril),
     }
+
+
+def _posterior(described: Description) -> str:
+    """The posterior's family, in words."""
+    given = " given the levels above" if described.model == "hierarchical" else ""
+    return described.posterior + given
 
 
 def _double(values: Any) -> np.ndarray:

@@ -30,7 +30,12 @@ def _places(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def packed_diagonal(packed: tf.Tensor, size: int) -> tf.Tensor:
     """The diagonal [..., D] of the matrix that `packed` [..., D (D + 1) / 2] stands for."""
-    return tf.gather(packed, np.diagonal(_packing(size)), axis=-1)
+    return tf.gather(packed, diagonal_places(size), axis=-1)
+
+
+def diagonal_places(size: int) -> np.ndarray:
+    """The index in the vector of each entry of the diagonal: [D]."""
+    return np.diagonal(_packing(size))
 
 
 def _below_diagonal(packed: tf.Tensor, size: int) -> tf.Tensor:

@@ -35,7 +35,38 @@ OBJECTIVES = Registry(
     },
 )
 
+_Numbers = tuple[Annotated[int, Interval(ge=1, lt=2**31)], ...]
+
+MODELS = Registry(
+    "model",
+    "Graph of the latents: one vector, or levels of them, each given those above it.",
+    {
+        "vae": Part("tfp_vae.models.vae:VAE"),
+        "hierarchical": Part(
+            "tfp_vae.models.hierarchical:HierarchicalVAE",
+            {
+                "groups": Option(
+                    _Numbers,
+                    (),
+                    "Levels of latents at each resolution of a conv or resnet hierarchy, from the "
+                    "smallest feature map up; by default 4, 3, 2, 1, 1, ...",
+                ),
+                "group_channels": Option(
+                    _Numbers,
+                    (),
+                    "Channels of latents of such a level at each resolution; by default 4, 2, 2, "
+                    "...",
+                ),
+            },
+        ),
+    },
+)
+
+# The posterior of a hierarchy of feature maps; POSTERIORS.default counts as not given there.
+MAP_POSTERIOR = "independent_normal"
+
 # Every kind of part that a model is built from, in the order of the flags.
 PARTS = {
-    registry.kind: registry for registry in (NETWORKS, POSTERIORS, PRIORS, LIKELIHOODS, OBJECTIVES)
+    registry.kind: registry
+    for registry in (MODELS, NETWORKS, POSTERIORS, PRIORS, LIKELIHOODS, OBJECTIVES)
 }

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
 from tfp_vae.divergences import KL_FORMS
 from tfp_vae.errors import InputError
+from tfp_vae.layers.base import DistributionLayer
 from tfp_vae.layers.input_noise import InputNoise
 from tfp_vae.layers.kl import KLDivergenceRegularizer
 from tfp_vae.layers.shared_scale import SharedScale
-from tfp_vae.models import PARTS
+from tfp_vae.models import PARTS, build_hierarchical
 from tfp_vae.models.statistics import Statistics
 from tfp_vae.models.vae import VAE
 from tfp_vae.priors.base import Prior
@@ -23,8 +25,9 @@ INPUT_NOISE = 0.3  # in standard deviations of the pixels
 
 def build_vae(
     image_shape: Sequence[int],
-    latent_size: int = 16,
+    latent_size: int | Sequence[int] = build_hierarchical.DEFAULT_SIZE,
     *,
+    model: str = PARTS["model"].default,
     network: str = PARTS["network"].default,
     posterior: str = PARTS["posterior"].default,
     prior: str | Prior | tfd.Distribution = PARTS["prior"].default,
@@ -40,9 +43,12 @@ def build_vae(
 
     Args:
       image_shape: (H, W, C).
-      latent_size: D, the number of latents.
+      latent_size: D, the number of latents; of a dense hierarchy those of each level, from the
+        image up: (32, 16) has 16 at the top. There, D alone is (D, D // 2).
+      model: a name in `tfp_vae.models.MODELS`.
       network: a name in `tfp_vae.networks.NETWORKS`.
-      posterior: a name in `tfp_vae.layers.POSTERIORS`.
+      posterior: a name in `tfp_vae.layers.POSTERIORS`. On feature maps of a hierarchy it is
+        "independent_normal", whatever the default is.
       prior: a name in `tfp_vae.priors.PRIORS`, or a prior as `VAE` takes it.
       likelihood: a name in `tfp_vae.layers.LIKELIHOODS`.
       objective: a name in `tfp_vae.models.OBJECTIVES`.
@@ -66,14 +72,15 @@ def build_vae(
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise InputError(f"image_shape {image_shape}: expected (height, width, channels)")
     statistics = Statistics.of(images, image_shape)
-    if latent_size < 1:
-        raise InputError(f"latent_size {latent_size}: expected an integer >= 1")
+    if model == PARTS["model"].default:
+        latent_size = build_hierarchical.one_size(latent_size)
     if not 0 <= beta < float("inf"):
         raise InputError(f"beta {beta}: expected a number >= 0")
     if kl not in KL_FORMS:
         raise InputError(f"kl {kl!r}: expected one of {', '.join(KL_FORMS)}")
     prior_name = prior if isinstance(prior, str) else PARTS["prior"].default
     chosen = {
+        "model": model,
         "network": network,
         "posterior": posterior,
         "prior": prior_name,
@@ -86,6 +93,27 @@ def build_vae(
     def make(kind: str, *positional: Any, **named: Any) -> Any:
         return PARTS[kind][chosen[kind]].load()(*positional, **named, **arguments[kind])
 
+    if model != PARTS["model"].default:
+        return build_hierarchical.build(
+            make,
+            lambda pixels, likelihood_layer: (
+                pixels if images is None else _entering(pixels, statistics, likelihood_layer, seed)
+            ),
+            statistics,
+            image_shape,
+            latent_size,
+            images=images,
+            prior=prior,
+            posterior=posterior,
+            posterior_options=arguments["posterior"],
+            **arguments["model"],
+            **arguments["objective"],
+            objective=objective,
+            free_bits=free_bits,
+            kl=kl,
+            beta=beta,
+            seed=seed,
+        )
     trunk = make("network")
     posterior_layer = make("posterior", latent_size, seed=seed)
     prior = make("prior", latent_size) if isinstance(prior, str) else prior
@@ -97,10 +125,9 @@ def build_vae(
     pixels = tf_keras.Input(image_shape)
     size = int(posterior_layer.params_size(latent_size))
     entering = pixels
-    if images is not None and not likelihood_layer.binary:  # zeros and ones enter as they are
-        entering = statistics.standardized(pixels)
-        if posterior_layer.has_density:
-            entering = InputNoise(INPUT_NOISE, seed=seed)(entering)
+    if images is not None:
+        noise = INPUT_NOISE if posterior_layer.has_density else 0.0
+        entering = _entering(pixels, statistics, likelihood_layer, seed, noise)
     params = tf_keras.layers.Dense(size, kernel_initializer=_small())(trunk.encode(entering))
     encoder = tf_keras.Model(pixels, posterior_layer(params), name="encoder")
     if free_bits and not posterior_layer.has_density:
@@ -121,6 +148,20 @@ def build_vae(
     if isinstance(likelihood_layer, SharedScale):
         likelihood_layer.start_scale(statistics.deviation)
     return VAE(encoder, decoder, prior_layer, objective, **arguments["objective"])
+
+
+def _entering(
+    pixels: tf.Tensor,
+    statistics: Statistics,
+    likelihood_layer: DistributionLayer,
+    seed: int | None,
+    noise: float = INPUT_NOISE,
+) -> tf.Tensor:
+    """What enters a network for `pixels`, where the model starts from training images."""
+    if likelihood_layer.binary:  # zeros and ones enter as they are
+        return pixels
+    entering = statistics.standardized(pixels)
+    return InputNoise(noise, seed=seed)(entering) if noise else entering
 
 
 def _arguments(chosen: dict[str, str], options: dict[str, Any]) -> dict[str, dict[str, Any]]:

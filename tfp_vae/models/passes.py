@@ -62,7 +62,7 @@ def one_draw(vae: "VAE", batch: Batch, training: bool) -> Pass:
     """The ELBO at the draw that the posterior layer makes; its KL is in the model's losses."""
     images, targets, sample_weight = batch
     posterior = vae.encoder(images, training=training)
-    likelihood = vae.decoder(posterior, training=training)
+    likelihood = vae._decoded(posterior, training)
     loss = vae.compute_loss(images, targets, likelihood, sample_weight)
     terms = objectives.elbo(likelihood.log_prob(targets), vae.divergence(posterior))
     return Pass(loss, terms, likelihood, targets, sample_weight)

@@ -52,10 +52,9 @@ class VAE(CompiledModel):
       kl_weight: beta, a variable; None without a KL.
 
     Raises:
-      InputError: (a ValueError) a model without an input shape, an encoder that does not end in a
-        distribution layer, or whose KL regularizer counts twice (the stock one), is one of several,
-        or holds another prior than `prior`; a prior over another number of latents; or a
-        regularizer with `use_exact_kl=True` where TFP has no closed form.
+      InputError: (a ValueError) a model without an input shape; an encoder without a distribution
+        layer at its end, or whose KL regularizer is the stock one, one of several, or against
+        another prior; a prior over other latents; or no closed form for `use_exact_kl=True`.
     """
 
     def __init__(
@@ -182,6 +181,10 @@ class VAE(CompiledModel):
         if self._regularizer is None:
             return tf.zeros(posterior.batch_shape_tensor())
         return self._regularizer.divergence(posterior, latents)
+
+    def _decoded(self, posterior: tfd.Distribution, training: bool) -> tfd.Distribution:
+        """p(x|z) at the encoder's own draw; a subclass may update metrics of its own here."""
+        return self.decoder(posterior, training=training)
 
     def _forward(self, data: Any, training: bool) -> tuple[passes.Pass, dict[str, tf.Tensor]]:
         """One pass over `data`; updates the metrics."""

@@ -7,6 +7,7 @@ import tf_keras
 from tfp_vae.networks import pyramid
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel, with_bias
+from tfp_vae.networks.map_hierarchy import MapHierarchy
 
 tfkl = tf_keras.layers
 
@@ -48,3 +49,12 @@ class Conv:
         )
         x = with_bias(last, x, bias=start.mean(axis=(1, 2)).ravel())
         return pyramid.flat_parameters(x, parameters)
+
+    def hierarchy(
+        self,
+        image_shape: tuple[int, ...],
+        groups: tuple[int, ...],
+        group_channels: tuple[int, ...],
+    ) -> MapHierarchy:
+        """The paths of a hierarchy of feature maps, with one convolution in a residual block."""
+        return MapHierarchy(self.activation, self.filters, 1, image_shape, groups, group_channels)

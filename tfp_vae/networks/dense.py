@@ -8,6 +8,7 @@ import tf_keras
 
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel, with_bias
+from tfp_vae.networks.dense_hierarchy import DenseHierarchy
 
 tfkl = tf_keras.layers
 
@@ -38,3 +39,7 @@ class Dense:
         x = self._stack(latents, reversed(self.hidden_units))
         last = tfkl.Dense(start.size, kernel_initializer=last_kernel(spread))
         return with_bias(last, x, bias=start.ravel())
+
+    def hierarchy(self, level_sizes: tuple[int, ...]) -> DenseHierarchy:
+        """The paths of a hierarchy with vectors of `level_sizes` latents, the top one first."""
+        return DenseHierarchy(self.activation, self.hidden_units, level_sizes)

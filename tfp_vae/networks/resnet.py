@@ -9,6 +9,7 @@ import tf_keras
 from tfp_vae.networks import pyramid
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel, with_bias
+from tfp_vae.networks.map_hierarchy import MapHierarchy
 
 tfkl = tf_keras.layers
 
@@ -30,6 +31,7 @@ class ResNet:
     """
 
     def __init__(self, activation: str, filters: tuple[int, ...]) -> None:
+        self.activation = activation
         self.hidden = ACTIVATIONS[activation]
         self.filters = filters
 
@@ -71,3 +73,12 @@ class ResNet:
         y = tfkl.Conv2D(filters, 3, padding="same", **self.hidden)(self._activated(x))
         y = tfkl.Conv2D(filters, 3, padding="same", kernel_initializer="zeros")(y)
         return tfkl.Add()([x, y])
+
+    def hierarchy(
+        self,
+        image_shape: tuple[int, ...],
+        groups: tuple[int, ...],
+        group_channels: tuple[int, ...],
+    ) -> MapHierarchy:
+        """The paths of a hierarchy of feature maps, with two convolutions in a residual block."""
+        return MapHierarchy(self.activation, self.filters, 2, image_shape, groups, group_channels)

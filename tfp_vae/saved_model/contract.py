@@ -15,6 +15,11 @@ log-probabilities [B] in nats. A seed makes a call deterministic.
 | `log_prior` | `latent` | `log_prior`: log p(z) |
 | `sample_image` | `latent`, `seed` | `image`: a draw from p(x|z), noise included |
 
+A latent of a hierarchy is one vector of all levels, the top one first, each level in units of its
+prior given those above it: u_l = (z_l - m_l) / s_l where p(z_l | z_>l) = N(m_l, s_l^2). All log
+densities are those of u; `decode` computes m_l and s_l. `mean` of `encode` is that of each level
+given the means of those above.
+
 A deterministic posterior has no density: `sample_posterior` and `log_prior` are missing, and `elbo`
 is the negative reconstruction error alone, with `kl` = 0.
 
@@ -64,11 +69,13 @@ class Description(pydantic.BaseModel):
 
     contract: Literal[1, 2] = 2
     model: str
-    """Name of the model: "vae"."""
+    """Name of the model: "vae" or "hierarchical"."""
     posterior: str
-    """Name of q(z|x): in its registry, or the class of a layer that is in none."""
+    """Name of q(z|x): in its registry, or the class of a layer that is in none. Of a hierarchy that
+    of a level given those above it."""
     prior: str
-    """Name of p(z), likewise; of a fixed distribution its class in `tfp.distributions`."""
+    """Name of p(z), likewise; of a fixed distribution its class in `tfp.distributions`. Of a
+    hierarchy that of its top level."""
     likelihood: str
     """Name of p(x|z), likewise."""
     log_likelihood: Literal["probability", "density", "unknown"]
@@ -79,14 +86,15 @@ class Description(pydantic.BaseModel):
     has_density: bool = True
     """Whether q(z|x) has a density; a deterministic one has none."""
     posterior_is_normal: bool
-    """Whether q(z|x) is a Normal, given by `mean` and `scale_tril`."""
+    """Whether q(z|x) is a Normal, given by `mean` and `scale_tril`; that of a hierarchy is none."""
     prior_is_standard_normal: bool
     """Whether p(z) is N(0, I)."""
     latent_shape: tuple[int, ...]
     """Shape of one latent: (D,)."""
     latent_dtype: Literal["float32", "int32"] = "float32"
     latent_levels: tuple[int, ...]
-    """The level of the hierarchy that each coordinate belongs to, [D]; 0 throughout for one."""
+    """The level of the hierarchy that each coordinate belongs to, [D]: 1 is next to the image, the
+    highest number is the top and comes first; 0 throughout for a model of one level."""
 
     @classmethod
     def read(cls, folder: Path) -> "Description | None":

@@ -7,6 +7,7 @@ from tfp_vae import divergences, objectives
 from tfp_vae.errors import InputError
 from tfp_vae.layers.base import DistributionLayer, distribution_fn
 from tfp_vae.models import PARTS
+from tfp_vae.models.hierarchical import HierarchicalVAE
 from tfp_vae.models.vae import VAE
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.fixed import FixedPrior
@@ -96,18 +97,21 @@ def describe(vae: VAE) -> Description:
     """
     posterior_layer, likelihood_layer = _last_layers(vae)
     (latent_size,) = vae.decoder.input_shape[1:]
+    prior, of_level, levels = vae.prior_layer, posterior_layer, (0,) * latent_size
+    if isinstance(vae, HierarchicalVAE):
+        prior, of_level, levels = prior.top, posterior_layer.families[0], vae.latent_levels
     return Description(
-        model="vae",
-        posterior=_name("posterior", posterior_layer),
-        prior=_name("prior", vae.prior_layer),
+        model="hierarchical" if isinstance(vae, HierarchicalVAE) else "vae",
+        posterior=_name("posterior", of_level),
+        prior=_name("prior", prior),
         likelihood=_name("likelihood", likelihood_layer),
         log_likelihood="probability" if likelihood_layer.discrete else "density",
         kl=vae.kl_form,
         has_density=posterior_layer.has_density,
         posterior_is_normal=vae.posterior_is_normal,
-        prior_is_standard_normal=type(vae.prior_layer) is StandardNormal,
+        prior_is_standard_normal=type(prior) is StandardNormal,
         latent_shape=(latent_size,),
-        latent_levels=(0,) * latent_size,
+        latent_levels=levels,
     )
 
 

@@ -1,5 +1,6 @@
 """The model of a `Config`, and `model.fit` with its callbacks."""
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from absl import logging as absl_logging
 
 import tfp_vae
 from tfp_vae import callbacks
+from tfp_vae.cli.app import flag, with_name
+from tfp_vae.errors import InputError
 from training import choices
 from training.config import Config
 from training.data.split import Split
@@ -46,10 +49,11 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
     dense = config.network == "dense"
     # XLA cannot compile the cross-replica collectives.
     auto = dense and config.strategy == "none"
-    with strategy.scope():
+    with strategy.scope(), _errors_of_flags():
         vae = tfp_vae.build_vae(
             image_shape=train.shape,
             latent_size=config.latent_size,
+            model=config.model,
             network=config.network,
             posterior=config.posterior,
             prior=config.prior,
@@ -68,6 +72,18 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
         )
         vae.optimizer.build(vae.trainable_variables)
     return vae
+
+
+@contextlib.contextmanager
+def _errors_of_flags() -> Iterator[None]:
+    """Names the flag in what `build_vae` refuses; it refuses what depends on several settings."""
+    try:
+        yield
+    except InputError as error:
+        message = str(error)
+        if message.partition(" ")[0] not in Config.model_fields:
+            raise
+        raise InputError(with_name(message, flag)) from error
 
 
 def _learning_rate(
@@ -131,7 +147,7 @@ def train(
             progress.TimeLeft(),
             keras.CSVLogger(str(history), append=True),
             keras.TensorBoard(str(run.path / "logs"), write_graph=False),
-            *_pictures(validation, config, run),
+            *_pictures(vae, validation, config, run),
             checkpoints,
         ],
         verbose=1 if sys.stdout.isatty() else 2,
@@ -159,12 +175,12 @@ def _warmup(config: Config) -> Iterator[tf_keras.callbacks.Callback]:
 
 
 def _pictures(
-    validation: tf.data.Dataset, config: Config, run: Run
+    vae: "tfp_vae.VAE", validation: tf.data.Dataset, config: Config, run: Run
 ) -> Iterator[tf_keras.callbacks.Callback]:
     """The callbacks that draw samples, reconstructions and, for two latents, the manifold."""
     images = next(iter(validation)).numpy()[:RECONSTRUCTIONS]
     often = {"every": -(-config.epochs // MAX_PICTURES), "log_dir": run.path / "logs"}
     yield callbacks.SampleGrid(run.path / "samples", seed=config.seed, **often)
     yield callbacks.ReconstructionGrid(images, run.path / "reconstructions", **often)
-    if config.latent_size == MANIFOLD_LATENTS:
+    if vae.prior_layer.latent_size == MANIFOLD_LATENTS:
         yield callbacks.LatentManifold(run.path / "manifold", **often)

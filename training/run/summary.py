@@ -27,29 +27,31 @@ def measured(
 
     Returns:
       `loss`, `elbo`, `reconstruction_nll` and `kl` in nats per image, `num_images`,
-      `active_units`, `num_parameters`; for a Normal likelihood `ppca_log_likelihood` in nats,
-      `ppca_latents` and `ppca_images`, as in `yardstick.PrincipalComponents`.
+      `active_units`, `num_latents`, `num_parameters`, of a hierarchy `kl_1`, ... of its levels; for
+      a Normal likelihood `ppca_log_likelihood` in nats, `ppca_latents` and `ppca_images`, as in
+      `yardstick.PrincipalComponents`.
     """
     metrics = vae.evaluate(test, return_dict=True, verbose=0)
     model = tfp_vae.inference_model(vae)
     means = np.concatenate([model.encode(batch) for batch in test.as_numpy_iterator()])
     metrics["num_images"] = splits.test.count
     metrics["active_units"] = int((means.var(axis=0) > ACTIVE_VARIANCE).sum())
+    metrics["num_latents"] = model.latent_size
     metrics["num_parameters"] = sum(model.weight_sizes)
     if config.likelihood == "independent_normal":
-        ppca = yardstick.score(splits.train, test.as_numpy_iterator(), config.latent_size)
+        ppca = yardstick.score(splits.train, test.as_numpy_iterator(), model.latent_size)
         metrics |= {f"ppca_{name}": value for name, value in ppca._asdict().items()}
     return metrics
 
 
-def lines(metrics: dict[str, Any], config: Config, kl_form: str) -> Iterator[str]:
+def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
     """The metrics in words, and a line for each thing that went wrong."""
     yield (
         f"test ELBO {metrics['elbo']:.3f} nats per image = "
         f"- reconstruction_nll {metrics['reconstruction_nll']:.3f} "
         f"- {KL_NAMES[kl_form]} {metrics['kl']:.3f}"
     )
-    active, latents = metrics["active_units"], config.latent_size
+    active, latents = metrics["active_units"], metrics["num_latents"]
     parts = f"{metrics['num_parameters']:,} parameters, {active} of {latents} latents are active"
     if "ppca_log_likelihood" not in metrics:
         yield parts

@@ -1,0 +1,308 @@
+"""The hierarchical model: what must be one number by two routes, and what is refused."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+import tf_keras
+from helpers.models import small_vae
+from helpers.parts import HIERARCHIES, name_of
+from scipy import stats
+
+import tfp_vae
+from tfp_vae import callbacks
+from tfp_vae.layers.hierarchical import HierarchicalKL, HierarchicalPosterior
+from tfp_vae.networks import pyramid
+from tfp_vae.networks.map_hierarchy import MapHierarchy
+from tfp_vae.priors.hierarchical import HierarchicalPrior
+
+tfd = tfp.distributions
+MAPS = {"model": "hierarchical", "network": "conv", "filters": (4, 8)}
+
+
+@pytest.fixture(scope="module")
+def images():
+    """100 images of zeros and ones [100, 8, 9, 1], half of them with a bright upper half."""
+    drawn = np.random.default_rng(0).random((100, 8, 9, 1)) > 0.6
+    drawn[:50, :4] = True
+    return drawn.astype(np.float32)
+
+
+def moved(vae):
+    """`vae`, its weights moved at random, so that no initial zero hides anything."""
+    random = np.random.default_rng(0)
+    for weight in vae.trainable_weights:
+        weight.assign_add(random.normal(0, 0.1, weight.shape).astype(np.float32))
+    return vae
+
+
+@pytest.fixture(scope="module", params=HIERARCHIES, ids=name_of)
+def vae(request):
+    return moved(small_vae(**request.param))
+
+
+def test_one_pass_gives_what_the_models_give_one_after_the_other(vae, images):
+    images = tf.constant(images[:20])
+    with tf.GradientTape(persistent=True) as tape:
+        posterior = vae.encoder(images)
+        fused = vae._decoded(posterior, training=True).log_prob(images)
+        kl = tf.add_n(vae._regularizer.level_divergences(posterior))
+        latents = tf.convert_to_tensor(posterior)
+        composed = vae.decoder(latents).log_prob(images)
+        copied = latents + 0.0  # another tensor: nothing is known of it
+        again = vae.divergence(posterior, copied)
+    np.testing.assert_allclose(fused, composed, rtol=1e-5)
+    np.testing.assert_allclose(kl, again, rtol=1e-4, atol=1e-5)
+    known, density = posterior.log_prob(latents), posterior.log_prob(copied)
+    np.testing.assert_allclose(known, density, rtol=1e-5, atol=1e-3)
+    weights = vae.trainable_weights
+    for one, other in ((fused, composed), (kl, again)):
+        gradients = tape.gradient(one, weights), tape.gradient(other, weights)
+        for mine, theirs in zip(*gradients, strict=True):
+            assert (mine is None) == (theirs is None)
+            if mine is not None:
+                size = np.abs(theirs).max()
+                np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-4 * size + 1e-6)
+
+
+def test_the_kl_of_the_levels_is_that_of_the_densities_on_average(vae, images):
+    images = tf.tile(images[:1], [4000, 1, 1, 1])
+    posterior = vae.encoder(images)
+    latents = tf.convert_to_tensor(posterior)
+    by_level = np.sum(vae._regularizer.level_divergences(posterior), axis=0)
+    by_density = (posterior.log_prob(latents) - vae.prior.log_prob(latents)).numpy()
+    difference = by_density - by_level
+    assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(len(images))
+    assert by_level.std() < by_density.std()  # that is what the closed forms are for
+
+
+def test_the_latents_are_those_of_conditional_normals_in_units_of_them(vae):
+    """Log p(z) of z_l ~ N(m_l, s_l^2) is log p(u), changed by the Jacobian of z to u."""
+    top_down = vae.encoder.layers[-1].top_down
+    latents = vae.prior.sample(50, seed=tf.constant([1, 2]))
+    parts = tf.split(latents, top_down.sizes, axis=-1)
+    of_z, jacobian, dependent = [], [], []
+
+    def latents_of(index, state):
+        shape = top_down.level_shapes[index]
+        mean, scale = (
+            tf.broadcast_to(tf.convert_to_tensor(x, tf.float32), [50, *shape])
+            for x in top_down.conditional(index, state)
+        )
+        z = mean + scale * tf.reshape(parts[index], [-1, *shape])
+        of_z.append(tf.reduce_sum(tfd.Normal(mean, scale).log_prob(z), [*range(1, z.ndim)]))
+        jacobian.append(tf.reduce_sum(tf.math.log(scale), [*range(1, z.ndim)]))
+        dependent.append(float(tf.reduce_max(tf.math.reduce_std(mean, axis=0))))
+        return parts[index]
+
+    state = top_down.walk(latents_of, 50)
+    expected = tf.add_n(of_z) + tf.add_n(jacobian)
+    np.testing.assert_allclose(vae.prior.log_prob(latents), expected, rtol=1e-4, atol=1e-3)
+    assert dependent[0] == 0 and min(dependent[1:]) > 0.01  # p(z_l | z_>l), not p(z_l)
+    likelihood = vae.decoder.layers[-1](top_down.parameters(state))
+    np.testing.assert_allclose(likelihood.mean(), vae.decoder(latents).mean(), rtol=1e-5)
+
+
+def test_the_bound_of_one_draw_is_the_elbo_and_more_draws_raise_it(vae, images):
+    model, seeds = tfp_vae.inference_model(vae), range(30)
+    images = images[:40]
+    bounds = np.array([model.elbo(images, seed).elbo.mean() for seed in seeds])
+    weights = np.array([model.log_marginal_likelihood(images, 1, seed).mean() for seed in seeds])
+    error = np.sqrt((bounds.var(ddof=1) + weights.var(ddof=1)) / len(seeds))
+    assert abs(bounds.mean() - weights.mean()) < 4 * error
+    rising = [weights[:10]]
+    for k in (10, 100):
+        found = [model.log_marginal_likelihood(images, k, seed).mean() for seed in seeds[:10]]
+        rising.append(np.array(found))
+    for less, more in itertools.pairwise(rising):
+        error = np.sqrt((less.var(ddof=1) + more.var(ddof=1)) / len(less))
+        assert more.mean() - less.mean() > -3 * error
+    assert rising[2].mean() > rising[0].mean()
+
+
+def test_several_draws_and_densities_at_several_points_have_tfp_s_shapes(vae, images):
+    posterior, size = vae.encoder(images[:7]), vae.prior_layer.latent_size
+    draws, log_prob = posterior.experimental_sample_and_log_prob([2, 3], seed=(1, 2))
+    assert draws.shape == (2, 3, 7, size) and log_prob.shape == (2, 3, 7)
+    np.testing.assert_allclose(posterior.log_prob(draws), log_prob, rtol=1e-4, atol=1e-3)
+    one = posterior.log_prob(draws[0, 0, 0])  # one latent for all images
+    np.testing.assert_allclose(one[0], log_prob[0, 0, 0], rtol=1e-4, atol=1e-3)
+    assert posterior.batch_shape == (7,) and posterior.event_shape == (size,)
+
+
+def mixture(size):
+    locs = np.stack([np.full(size, -1.0), np.full(size, 1.5)]).astype(np.float32)
+    return tfd.MixtureSameFamily(
+        tfd.Categorical(probs=[0.3, 0.7]),
+        tfd.MultivariateNormalDiag(locs, np.full(size, 0.5, np.float32)),
+    )
+
+
+def test_the_prior_of_two_latents_integrates_to_one_and_is_what_is_drawn():
+    vae = moved(small_vae(model="hierarchical", latent_size=(1, 1), prior=mixture(1)))
+    model = tfp_vae.inference_model(vae)
+    edges = np.linspace(-8, 8, 401)
+    middles = (edges[1:] + edges[:-1]) / 2
+    grid = np.stack(np.meshgrid(middles, middles, indexing="ij"), axis=-1).reshape(-1, 2)
+    mass = np.exp(np.float64(model.log_prior(grid))).reshape(400, 400) * (edges[1] - edges[0]) ** 2
+    assert mass.sum() == pytest.approx(1, abs=1e-3)
+    draws = model.prior_sample(100_000, seed=0).latent
+    found, _, _ = np.histogram2d(*draws.T, bins=[edges[::20], edges[::20]])
+    expected = len(draws) * mass.reshape(20, 20, 20, 20).sum(axis=(1, 3))
+    enough = expected > 5
+    expected = np.append(expected[enough], len(draws) - expected[enough].sum())
+    found = np.append(found[enough], len(draws) - found[enough].sum())
+    assert stats.chisquare(found, expected * found.sum() / expected.sum()).pvalue > 1e-3
+
+
+def test_metrics_name_the_levels_and_their_sum_is_the_kl(images):
+    vae = small_vae(model="hierarchical", latent_size=(4, 3, 2), posterior="independent_normal")
+    warmup = callbacks.KLWarmup(4)
+    history = vae.fit(images, batch_size=50, epochs=2, verbose=0, callbacks=[warmup]).history
+    assert float(vae.kl_weight) == pytest.approx((1 + 1 / 2) / 4)
+    assert vae.latent_levels == (3, 3, 2, 2, 2, 1, 1, 1, 1)  # from the image up: 4, 3, 2
+    assert [tracker.name for tracker in vae.level_trackers] == ["kl_3", "kl_2", "kl_1"]
+    logs = vae.evaluate(images, return_dict=True, verbose=0)
+    for found in (logs, {name: values[-1] for name, values in history.items()}):
+        assert found["kl"] == pytest.approx(sum(found[f"kl_{n}"] for n in (1, 2, 3)), rel=1e-5)
+    assert isinstance(vae._regularizer, HierarchicalKL) and vae.kl_form == "monte_carlo"
+    assert logs["loss"] == pytest.approx(
+        logs["reconstruction_nll"] + float(vae.kl_weight) * logs["kl"], rel=1e-5
+    )
+
+
+def test_it_starts_at_its_prior_and_at_the_mean_image(images):
+    for options in HIERARCHIES:
+        grey = images * 0.5 + 0.2
+        vae = small_vae(**options, likelihood="independent_normal", images=grey)
+        posterior = vae.encoder(images)
+        levels = vae._regularizer.level_divergences(posterior)
+        assert np.sum(levels, axis=0).mean() < 0.3 * vae.prior_layer.latent_size
+        decoded = vae.decoder(vae.prior.sample(5)).mean().numpy().mean(axis=0)
+        assert np.abs(decoded.mean() - grey.mean()) < 0.05
+        assert float(vae.decoder.layers[-1].scale) == pytest.approx(
+            float(np.sqrt(np.mean((grey - grey.mean(axis=0)) ** 2))), rel=1e-3
+        )
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 13, 3), (28, 28, 1)])
+def test_maps_have_the_image_s_size_and_the_order_of_the_parameters(shape):
+    hierarchy = MapHierarchy("silu", (4, 4), 1, shape, (2, 1), (3, 1))
+    top_down = hierarchy.top_down((2, *shape), 1.0)
+    pixels = top_down(tf.random.stateless_normal([3, sum(top_down.sizes)], [0, 1]))
+    assert pixels.shape == (3, 2 * np.prod(shape))
+    top_down.parameters_per_pixel = 1
+    maps = tf.reshape(
+        top_down(tf.random.stateless_normal([3, sum(top_down.sizes)], [0, 1])), [3, *shape[:2], -1]
+    )
+    np.testing.assert_array_equal(pixels, pyramid.flat_parameters(maps, 2))
+    sides = [pyramid.smallest(*shape[:2], level) for level in (2, 1)]
+    assert top_down.level_shapes == [(*sides[0], 3)] * 2 + [(*sides[1], 1)]
+
+
+def test_the_default_maps_follow_the_image():
+    hierarchy = MapHierarchy("silu", (), 2, (28, 28, 1), (), ())
+    assert (hierarchy.filters, hierarchy.groups) == ((32, 48), (4, 3))
+    shapes = hierarchy.top_down((1, 28, 28, 1), 1.0).level_shapes
+    assert shapes == [(7, 7, 4)] * 4 + [(14, 14, 2)] * 3
+    large = MapHierarchy("silu", (), 2, (64, 64, 3), (), ())
+    assert (large.filters, large.groups) == ((16, 32, 48, 64), (4, 3, 2, 1))
+
+
+def test_densities_stay_float32_under_mixed_precision(images):
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        for options in HIERARCHIES:
+            vae = moved(small_vae(**options))
+            posterior = vae.encoder(images[:5])
+            likelihood = vae._decoded(posterior, training=False)
+            assert posterior.drawn.state.dtype == tf.bfloat16
+            assert posterior.drawn.latents.dtype == posterior.mean().dtype == tf.float32
+            found = likelihood.log_prob(images[:5]), vae.divergence(posterior)
+            assert all(each.dtype == tf.float32 for each in found)
+            density = posterior.log_prob(posterior.drawn.latents + 0.0)
+            np.testing.assert_allclose(posterior.drawn.log_posterior, density, rtol=1e-3)
+            vae.fit(images, batch_size=50, epochs=1, verbose=0)
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+
+
+def test_the_step_compiles_under_xla_for_any_batch(images):
+    for options in ({"latent_size": (3, 2)}, {"network": "conv", "filters": (4,)}):
+        vae = small_vae(model="hierarchical", **options)
+        vae.compile("adam", jit_compile=True)
+        history = vae.fit(images, batch_size=64, epochs=1, verbose=0).history
+        assert np.isfinite(history["loss"][0])
+
+
+@tf_keras.saving.register_keras_serializable("tests")
+class Bound(tfp_vae.Prior):
+    """q(z|x) of a grey image, as a VampPrior has it of many."""
+
+    def bind(self, posterior_of):
+        self.posterior_of = posterior_of
+
+    def distribution(self):
+        posterior = self.posterior_of(tf.fill([1, 8, 9, 1], 0.5))
+        return tfd.Independent(tfd.Normal(posterior.mean()[0], posterior.stddev()[0]), 1)
+
+
+def test_a_prior_at_the_top_may_be_made_of_the_top_posterior():
+    vae = moved(small_vae(**HIERARCHIES[0]))
+    sizes = vae.encoder.layers[-1].top_down.sizes
+    top = Bound(sizes[0])
+    top.bind(lambda images: tfd.Independent(tfd.Normal(tf.zeros([1, sizes[0]]), 1.0), 1))
+    prior = HierarchicalPrior(top, sizes)
+    prior.bind(vae._posterior_of)
+    posterior = vae.encoder(tf.fill([1, 8, 9, 1], 0.5))
+    latents = tf.convert_to_tensor(posterior)
+    of_top = posterior.drawn.conditionals[0].log_prob(posterior.drawn.levels[0])
+    found = prior.levels()[0].log_prob(posterior.drawn.levels[0][0])
+    if isinstance(posterior.drawn.conditionals[0], tfd.Independent):
+        np.testing.assert_allclose(found, of_top[0], rtol=1e-5)
+    np.testing.assert_allclose(posterior.top().mean(), posterior.drawn.conditionals[0].mean())
+    assert prior().log_prob(latents).shape == (1,)
+
+
+def test_an_encoder_alone_is_saved(tmp_path, images):
+    vae = moved(small_vae(**HIERARCHIES[0]))
+    vae.encoder.save(tmp_path / "encoder.keras")
+    loaded = tf_keras.models.load_model(tmp_path / "encoder.keras")
+    assert isinstance(loaded.layers[-1], HierarchicalPosterior)
+    np.testing.assert_array_equal(loaded(images).mean(), vae.encoder(images).mean())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"latent_size": (3,)}, "latent_size 3: expected a number >= 1 for each of 2 levels"),
+        ({"latent_size": (3, 0)}, "latent_size 3 0: expected a number >= 1 for each of 2"),
+        ({"latent_size": (3, 2), "model": "vae"}, "latent_size 3 2: only for model hierarchical"),
+        ({**MAPS, "latent_size": 3}, "latent_size 3: only for network dense: expected groups"),
+        ({"groups": (2,)}, r"groups 2: only for network conv, resnet"),
+        (
+            {"groups": (2,), "model": "vae", "latent_size": 3},
+            "groups 2: only for model hierarchical, not vae",
+        ),
+        ({**MAPS, "groups": (2,)}, r"groups 2: expected 2 numbers, one for each res.*: 2x3, 4x5"),
+        ({"posterior": "deterministic"}, "posterior deterministic has no density: expected multi"),
+        (
+            {**MAPS, "posterior": "deterministic"},
+            "posterior deterministic: for vectors of latents: expected independent_normal",
+        ),
+        ({"kl": "exact"}, "kl exact: that of a hierarchy is a mean over draws"),
+        ({"hidden_units": ()}, "hidden_units: expected at least one for model hierarchical"),
+        ({"prior": mixture(5)}, "prior over 5 latents: expected 2, those of the top level"),
+        ({"model": "tree"}, "model 'tree': expected one of vae, hierarchical"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_built_is_named(options, message):
+    options = {"model": "hierarchical", **options}
+    if options.get("network", "dense") == "dense":
+        options = {"latent_size": (4, 2), **options}
+    with pytest.raises(ValueError, match=message) as raised:
+        tfp_vae.build_vae((8, 9, 1), **options)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,153 @@
+"""A `HierarchicalVAE` from the parts that `build_vae` has chosen."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tensorflow_probability import distributions as tfd
+
+from tfp_vae.errors import InputError
+from tfp_vae.layers import POSTERIORS
+from tfp_vae.layers.base import DistributionLayer
+from tfp_vae.layers.shared_scale import SharedScale
+from tfp_vae.models import MAP_POSTERIOR
+from tfp_vae.models.hierarchical import HierarchicalVAE
+from tfp_vae.models.statistics import Statistics
+from tfp_vae.networks.dense import Dense
+from tfp_vae.networks.dense_hierarchy import DenseHierarchy
+from tfp_vae.networks.map_hierarchy import MapHierarchy
+from tfp_vae.priors.base import Prior
+
+DEFAULT_SIZE = 16  # of a vector of latents, where none is given
+
+
+def one_size(latent_size: int | Sequence[int]) -> int:
+    """The number of latents of a model without a hierarchy.
+
+    Raises:
+      InputError: several numbers, or one below 1.
+    """
+    if not isinstance(latent_size, int | np.integer):
+        raise InputError(
+            f"latent_size {_written(latent_size)}: only for model hierarchical: expected one number"
+        )
+    if latent_size < 1:
+        raise InputError(f"latent_size {latent_size}: expected an integer >= 1")
+    return int(latent_size)
+
+
+def level_sizes(latent_size: int | Sequence[int]) -> tuple[int, ...]:
+    """The number of latents of each vector level, the top one first.
+
+    Args:
+      latent_size: from the image up: (32, 16) is 16 at the top. One number D is two levels, D and
+        half as many above it.
+
+    Raises:
+      InputError: fewer than two levels, or a level without latents.
+    """
+    if isinstance(latent_size, int):
+        latent_size = (latent_size, max(latent_size // 2, 1))
+    if len(latent_size) < 2 or min(latent_size) < 1:
+        raise InputError(
+            f"latent_size {_written(latent_size)}: expected a number >= 1 for each of 2 levels "
+            "or more, from the image up"
+        )
+    return tuple(map(int, latent_size))[::-1]
+
+
+def hierarchy_of(
+    trunk: Any,
+    image_shape: tuple[int, ...],
+    latent_size: int | Sequence[int],
+    groups: tuple[int, ...],
+    group_channels: tuple[int, ...],
+) -> DenseHierarchy | MapHierarchy:
+    """The two paths of a hierarchy: of vectors on the dense network, else of feature maps.
+
+    Args:
+      trunk: the network, as its registry makes it.
+      image_shape: (H, W, C).
+      latent_size: as `level_sizes` takes it; for vectors only.
+      groups: as `MapHierarchy` takes them; for feature maps only.
+      group_channels: likewise.
+
+    Raises:
+      InputError: an option of the other kind of levels.
+    """
+    if isinstance(trunk, Dense):
+        for name, given in (("groups", groups), ("group_channels", group_channels)):
+            if given:
+                raise InputError(f"{name} {_written(given)}: only for network conv, resnet")
+        return trunk.hierarchy(level_sizes(latent_size))
+    if latent_size != DEFAULT_SIZE:
+        raise InputError(
+            f"latent_size {_written(latent_size)}: only for network dense: expected groups and "
+            "group_channels for levels on feature maps"
+        )
+    return trunk.hierarchy(image_shape, groups, group_channels)
+
+
+def build(
+    make: Callable[..., Any],
+    entering_of: Callable[[tf.Tensor, DistributionLayer], tf.Tensor],
+    statistics: Statistics,
+    image_shape: tuple[int, ...],
+    latent_size: int | Sequence[int],
+    *,
+    images: np.ndarray | None,
+    prior: str | Prior | tfd.Distribution,
+    posterior: str,
+    posterior_options: dict[str, Any],
+    groups: tuple[int, ...],
+    group_channels: tuple[int, ...],
+    **options: Any,
+) -> HierarchicalVAE:
+    """A `HierarchicalVAE`, as `build_vae` describes it.
+
+    Args:
+      make: makes the part of a kind, from its positional arguments.
+      entering_of: images [B, H, W, C] and the likelihood's layer to what enters the network.
+      statistics: of the training images.
+      image_shape: (H, W, C).
+      latent_size: as `hierarchy_of` takes it.
+      images: some of the training images, as `build_vae` takes them.
+      prior: of the top level.
+      posterior: of each level; the default one, on feature maps, is `MAP_POSTERIOR`.
+      posterior_options: as its class takes them.
+      groups: as `hierarchy_of` takes them.
+      group_channels: likewise.
+      **options: of `HierarchicalVAE`.
+    """
+    hierarchy = hierarchy_of(make("network"), image_shape, latent_size, groups, group_channels)
+    if isinstance(hierarchy, MapHierarchy) and posterior == POSTERIORS.default:
+        posterior, posterior_options = MAP_POSTERIOR, {}
+    likelihood_layer = make("likelihood", image_shape, convert_to_tensor_fn="mean")
+    pixels = tf_keras.Input(image_shape)
+    entering = entering_of(pixels, likelihood_layer)
+    start = likelihood_layer.start(statistics.mean, statistics.deviation)
+    top_down = hierarchy.top_down(start.shape, likelihood_layer.spread)
+    flat = [tf_keras.layers.Flatten()(each) for each in hierarchy.features(entering)]
+    features = tf_keras.layers.Concatenate()(flat) if len(flat) > 1 else flat[0]
+    top = make("prior", top_down.sizes[0]) if isinstance(prior, str) else prior
+    if isinstance(top, Prior):
+        top.start(image_shape, images)
+    vae = HierarchicalVAE(
+        tf_keras.Model(pixels, features, name="bottom_up"),
+        top_down,
+        likelihood_layer,
+        top,
+        posterior,
+        posterior_options,
+        **options,
+    )
+    top_down.set_start(start)
+    if isinstance(likelihood_layer, SharedScale):
+        likelihood_layer.start_scale(statistics.deviation)
+    return vae
+
+
+def _written(numbers: int | Sequence[int]) -> str:
+    return str(numbers) if isinstance(numbers, int) else " ".join(map(str, numbers))
