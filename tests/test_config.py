@@ -47,11 +47,12 @@ def test_flags_become_settings():
 
 
 def test_build_vae_is_given_the_options_of_the_chosen_parts():
-    assert Config().part_options == {}  # nothing is chosen yet
+    own = {"num_samples": 1, "free_bits": 0.0}  # of the objective
+    assert Config().part_options == own  # network and likelihood are not chosen yet
     dense = Config(network="dense", likelihood="independent_bernoulli")
-    assert dense.part_options == {"hidden_units": (200, 200), "activation": "silu"}
+    assert dense.part_options == {"hidden_units": (200, 200), "activation": "silu", **own}
     normal = Config(likelihood="independent_normal", network="conv", likelihood_scale=2)
-    expected = {"filters": (), "activation": "silu", "likelihood_scale": 2.0}
+    expected = {"filters": (), "activation": "silu", "likelihood_scale": 2.0, **own}
     assert normal.part_options == expected
 
 

@@ -99,7 +99,12 @@ def summary(name, z):
 
 @pytest.mark.parametrize(
     ("posterior", "beta"),
-    [("diagonal", 1.0), ("diagonal", 0.5), ("tril", 1.0), ("laplace", 1.0)],
+    [
+        ("diagonal", 1.0),
+        ("diagonal", 0.5),
+        ("tril", 1.0),
+        pytest.param("laplace", 1.0, marks=pytest.mark.slow),
+    ],
 )
 def test_dreg_has_the_mean_gradient_of_iwae_and_stl_has_not(posterior, beta):
     vae, images = model_of(posterior)

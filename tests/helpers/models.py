@@ -7,6 +7,7 @@ import tf_keras
 from scipy import stats
 
 import tfp_vae
+from tfp_vae.layers.base import Draws
 from tfp_vae.layers.posteriors import MIN_SCALE
 from tfp_vae.models import PARTS
 
@@ -39,6 +40,20 @@ class LaplacePosterior(tfp_vae.DistributionLayer):
         loc, raw = tf.split(params, 2, axis=-1)
         laplace = tfd.Laplace(loc, 0.05 + tf.math.softplus(raw))
         return tfd.Independent(laplace, reinterpreted_batch_ndims=1)
+
+
+@tf_keras.saving.register_keras_serializable("tests")
+class FixedDraws(tfp_vae.IndependentNormal):
+    """A posterior whose draws are at fixed points: on every device the same, and under XLA."""
+
+    def sample(self, distribution, seed):
+        return distribution.mean() + 0.7 * distribution.stddev()
+
+    def sample_several(self, params, count, seed):
+        normal = self.make_distribution(params)
+        points = np.linspace(-1.5, 1.0, count, dtype=np.float32)[:, np.newaxis, np.newaxis]
+        latents = normal.mean() + points * normal.stddev()
+        return Draws(latents, normal.log_prob(latents), normal.log_prob)
 
 
 def vae_of(posterior_layer, params_size, latent_size, image_shape=(6, 6, 1), prior=None):

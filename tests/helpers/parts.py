@@ -22,7 +22,15 @@ CASES = {
             for name in ("independent_normal", "discretized_logistic")
         },
     },
+    "objective": {
+        "elbo": [{}, {"num_samples": 2, "free_bits": 0.1}],
+        "iwae": [{"num_samples": 2}],
+        "stl": [{"num_samples": 2}],
+        "dreg": [{"num_samples": 2}],
+    },
 }
+# The kinds of which every pair is built; an objective does not go with every posterior.
+COMBINED = ("network", "posterior", "prior", "likelihood")
 
 
 def cases(kind):
