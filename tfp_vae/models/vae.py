@@ -28,7 +28,8 @@ class VAE(CompiledModel):
 
     The loss is the mean over the batch of `-log p(x|z) + beta * KL(q(z|x) || p(z))`, each summed
     over its dimensions, in nats per image, with z one draw from q(z|x). Training and validation log
-    it as `loss`, and `elbo`, `reconstruction_nll` and `kl`, which never carry beta, beside it.
+    it as `loss`, and `elbo`, `reconstruction_nll` and `kl`, which never carry beta, beside it. The
+    other objectives, and the ELBO of several draws, are in `tfp_vae.models.estimators`.
 
     The KL is an activity regularizer of the encoder's last layer. An encoder without one is changed
     here: its last layer is given `KLDivergenceRegularizer(prior, use_exact_kl=None)`, so that
