@@ -18,6 +18,7 @@ from .layers.likelihoods import (
 )
 from .layers.posteriors import Deterministic, IndependentNormal, MultivariateNormalTriL
 from .models.build import build_vae
+from .models.hierarchical import HierarchicalVAE
 from .models.vae import VAE, negative_log_likelihood
 from .priors.base import Prior
 from .priors.fixed import FixedPrior
@@ -31,6 +32,7 @@ __all__ = [
     "Deterministic",
     "DistributionLayer",
     "FixedPrior",
+    "HierarchicalVAE",
     "IndependentBernoulli",
     "IndependentContinuousBernoulli",
     "IndependentDiscretizedLogistic",
