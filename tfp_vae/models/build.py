@@ -97,7 +97,9 @@ def build_vae(
             statistics,
             image_shape,
             latent_size,
-            prior=prior,
+            prior_of=lambda size: as_prior(
+                make("prior", size) if isinstance(prior, str) else prior
+            ),
             posterior=posterior,
             posterior_options=arguments["posterior"],
             **arguments["model"],

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from tensorflow_probability import distributions as tfd
 
 from tfp_vae.errors import InputError
 from tfp_vae.layers import POSTERIORS
@@ -97,7 +96,7 @@ def build(
     image_shape: tuple[int, ...],
     latent_size: int | Sequence[int],
     *,
-    prior: str | Prior | tfd.Distribution,
+    prior_of: Callable[[int], Prior],
     posterior: str,
     posterior_options: dict[str, Any],
     groups: tuple[int, ...],
@@ -112,7 +111,7 @@ def build(
       statistics: of the training images.
       image_shape: (H, W, C).
       latent_size: as `hierarchy_of` takes it.
-      prior: of the top level.
+      prior_of: the number of latents of the top level to its prior.
       posterior: of each level; the default one, on feature maps, is `MAP_POSTERIOR`.
       posterior_options: as its class takes them.
       groups: as `hierarchy_of` takes them.
@@ -133,7 +132,7 @@ def build(
         tf_keras.Model(pixels, features, name="bottom_up"),
         top_down,
         likelihood_layer,
-        make("prior", top_down.sizes[0]) if isinstance(prior, str) else prior,
+        prior_of(top_down.sizes[0]),
         posterior,
         posterior_options,
         **options,
