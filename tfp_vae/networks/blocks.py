@@ -90,9 +90,9 @@ class PosteriorHead(tf_keras.layers.Layer):
         self._act = tf_keras.activations.get(activation)
         options = {"dtype": self.dtype_policy}
         self.hidden = affine(rank, width, 1, name="hidden", **ACTIVATIONS[activation], **options)
-        # Lecun's: q differs from its prior by a fraction of a standard deviation at first.
-        kernel = tf_keras.initializers.VarianceScaling(1.0)
-        self.last = affine(rank, size, name="last", kernel_initializer=kernel, **options)
+        # Small weights: q hardly depends on x at first; else the first KL is hundreds of nats.
+        small = tf_keras.initializers.VarianceScaling(0.1)
+        self.last = affine(rank, size, name="last", kernel_initializer=small, **options)
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights.
