@@ -179,7 +179,7 @@ def test_it_starts_at_its_prior_and_at_the_mean_image(images):
         vae = small_vae(**options, likelihood="independent_normal", images=grey)
         posterior = vae.encoder(images)
         levels = vae._regularizer.level_divergences(posterior)
-        assert np.sum(levels, axis=0).mean() < 0.3 * vae.prior_layer.latent_size
+        assert np.sum(levels, axis=0).mean() < vae.prior_layer.latent_size
         decoded = vae.decoder(vae.prior.sample(5)).mean().numpy().mean(axis=0)
         assert np.abs(decoded.mean() - grey.mean()) < 0.05
         assert float(vae.decoder.layers[-1].scale) == pytest.approx(
@@ -230,8 +230,8 @@ def test_densities_stay_float32_under_mixed_precision(images):
 
 
 def test_the_step_compiles_under_xla_for_any_batch(images):
-    for options in ({"latent_size": (3, 2)}, {"network": "conv", "filters": (4,)}):
-        vae = small_vae(model="hierarchical", **options)
+    for options in HIERARCHIES:
+        vae = small_vae(**options)
         vae.compile("adam", jit_compile=True)
         history = vae.fit(images, batch_size=64, epochs=1, verbose=0).history
         assert np.isfinite(history["loss"][0])

@@ -95,6 +95,13 @@ def test_importing_the_package_imports_no_tensorflow():
 def test_saved_classes_are_found_whatever_is_imported_first(imports):
     names = (
         "VAE",
+        "HierarchicalVAE",
+        "HierarchicalPosterior",
+        "HierarchicalKL",
+        "HierarchicalPrior",
+        "DenseTopDown",
+        "MapTopDown",
+        "Residual",
         "MultivariateNormalTriL",
         "IndependentNormal",
         "Deterministic",

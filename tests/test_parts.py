@@ -87,10 +87,12 @@ def test_every_pair_builds_fits_saves_loads_and_fits_on(options, grey_images, tm
     assert int(loaded.optimizer.iterations) == 6
 
 
+# The tracing of seven models takes a minute: the second one is for `-m slow`.
+SOME_HIERARCHIES = [HIERARCHIES[0], pytest.param(HIERARCHIES[1], marks=pytest.mark.slow)]
 WITH_MONTE_CARLO = [{**case, "beta": 0.5, "kl": "monte_carlo"} for case in cases("posterior")]
 
 
-@pytest.mark.parametrize("options", [*EACH_PART, *WITH_MONTE_CARLO], ids=name_of)
+@pytest.mark.parametrize("options", [*EACH_PART, *WITH_MONTE_CARLO, *SOME_HIERARCHIES], ids=name_of)
 def test_a_part_is_saved_as_savedmodel_and_as_weights(options, grey_images, tmp_path):
     vae = small_vae(**options)
     vae.fit(grey_images, batch_size=65, epochs=2, verbose=0)
@@ -111,7 +113,7 @@ def test_a_part_is_saved_as_savedmodel_and_as_weights(options, grey_images, tmp_
         assert int(model.optimizer.iterations) == 6
 
 
-@pytest.mark.parametrize("options", EACH_PART, ids=name_of)
+@pytest.mark.parametrize("options", [*EACH_PART, *SOME_HIERARCHIES], ids=name_of)
 def test_a_part_is_exported_and_its_numbers_agree(options, grey_images, tmp_path):
     images = grey_images.round()
     vae = small_vae(**options)

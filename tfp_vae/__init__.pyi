@@ -24,6 +24,7 @@ from .layers.posteriors import (
     MultivariateNormalTriL,
 )
 from .models.build import build_vae
+from .models.hierarchical import HierarchicalVAE
 from .models.vae import VAE, negative_log_likelihood
 from .priors.base import Prior
 from .priors.fixed import FixedPrior
@@ -42,6 +43,7 @@ __all__ = [
     "FixedPrior",
     "FlowPosterior",
     "FlowPrior",
+    "HierarchicalVAE",
     "IndependentBernoulli",
     "IndependentContinuousBernoulli",
     "IndependentDiscretizedLogistic",

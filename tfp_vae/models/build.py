@@ -93,6 +93,12 @@ def build_vae(
     def make(kind: str, *positional: Any, **named: Any) -> Any:
         return PARTS[kind][chosen[kind]].load()(*positional, **named, **arguments[kind])
 
+    def prior_of(size: int) -> Prior:
+        made = make("prior", size) if isinstance(prior, str) else prior
+        if isinstance(made, Prior):
+            made.start(image_shape, images)
+        return as_prior(made)
+
     if model != PARTS["model"].default:
         return build_hierarchical.build(
             make,
@@ -102,8 +108,7 @@ def build_vae(
             statistics,
             image_shape,
             latent_size,
-            images=images,
-            prior=prior,
+            prior_of=prior_of,
             posterior=posterior,
             posterior_options=arguments["posterior"],
             **arguments["model"],
@@ -116,10 +121,7 @@ def build_vae(
         )
     trunk = make("network")
     posterior_layer = make("posterior", latent_size, seed=seed)
-    prior = make("prior", latent_size) if isinstance(prior, str) else prior
-    if isinstance(prior, Prior):
-        prior.start(image_shape, images)
-    prior_layer = as_prior(prior)
+    prior_layer = prior_of(latent_size)
     likelihood_layer = make("likelihood", image_shape, convert_to_tensor_fn="mean")
 
     pixels = tf_keras.Input(image_shape)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from tensorflow_probability import distributions as tfd
 
 from tfp_vae.errors import InputError
 from tfp_vae.layers import POSTERIORS
@@ -97,8 +96,7 @@ def build(
     image_shape: tuple[int, ...],
     latent_size: int | Sequence[int],
     *,
-    images: np.ndarray | None,
-    prior: str | Prior | tfd.Distribution,
+    prior_of: Callable[[int], Prior],
     posterior: str,
     posterior_options: dict[str, Any],
     groups: tuple[int, ...],
@@ -113,8 +111,7 @@ def build(
       statistics: of the training images.
       image_shape: (H, W, C).
       latent_size: as `hierarchy_of` takes it.
-      images: some of the training images, as `build_vae` takes them.
-      prior: of the top level.
+      prior_of: the number of latents of the top level to its prior.
       posterior: of each level; the default one, on feature maps, is `MAP_POSTERIOR`.
       posterior_options: as its class takes them.
       groups: as `hierarchy_of` takes them.
@@ -131,14 +128,11 @@ def build(
     top_down = hierarchy.top_down(start.shape, likelihood_layer.spread)
     flat = [tf_keras.layers.Flatten()(each) for each in hierarchy.features(entering)]
     features = tf_keras.layers.Concatenate()(flat) if len(flat) > 1 else flat[0]
-    top = make("prior", top_down.sizes[0]) if isinstance(prior, str) else prior
-    if isinstance(top, Prior):
-        top.start(image_shape, images)
     vae = HierarchicalVAE(
         tf_keras.Model(pixels, features, name="bottom_up"),
         top_down,
         likelihood_layer,
-        top,
+        prior_of(top_down.sizes[0]),
         posterior,
         posterior_options,
         **options,

@@ -17,7 +17,6 @@ from tfp_vae.networks.top_down import TopDown
 tfkl = tf_keras.layers
 
 KERNEL = 4  # of the convolutions that halve or double: a multiple of the stride, so no chequerboard
-UP = False
 MORE_FILTERS = 16  # at each halving
 TOP_GROUPS, TOP_CHANNELS, CHANNELS = 4, 4, 2  # by default
 
@@ -49,9 +48,6 @@ class MapTopDown(TopDown):
             if not index or sides[index] != sides[index - 1]:
                 self.feature_shapes.append((*sides[index], width))
                 if index:
-                    if UP:
-                        below = self.widths[index - 1]
-                        kernel = tf_keras.initializers.VarianceScaling(8.0 * width / below)
                     self.doublings.append(self._doubled(width, kernel_initializer=kernel))
             self.feature_of.append(len(self.feature_shapes) - 1)
         self.last = self._doubled(self.image_shape[-1], kernel_initializer=last_kernel(spread))

@@ -13,8 +13,6 @@ from tfp_vae.networks.blocks import PosteriorHead, Residual, affine, build
 MIN_SCALE = 1e-5  # of the standard deviation of p(z_l | z_>l)
 ONE = math.log(math.expm1(1.0))  # softplus(ONE) = 1
 
-MERGE, MODE = 1.0, "fan_avg"
-
 Shape = tuple[int, ...]  # (D,) of a vector of latents, (H, W, C) of a feature map of them
 
 
@@ -78,8 +76,7 @@ class TopDown(tf_keras.layers.Layer):
                         dtype=policy,
                     )
                 )
-            merged = {"kernel_initializer": tf_keras.initializers.VarianceScaling(MERGE, MODE)}
-            self.merges.append(affine(rank, width, 1, name=f"{name}_merge", dtype=policy, **merged))
+            self.merges.append(affine(rank, width, 1, name=f"{name}_merge", dtype=policy))
             self.blocks.append(
                 Residual(rank, width, activation, maps, name=f"{name}_block", dtype=policy)
             )
