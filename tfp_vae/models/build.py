@@ -72,8 +72,6 @@ def build_vae(
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise InputError(f"image_shape {image_shape}: expected (height, width, channels)")
     statistics = Statistics.of(images, image_shape)
-    if model == PARTS["model"].default:
-        latent_size = build_hierarchical.one_size(latent_size)
     if not 0 <= beta < float("inf"):
         raise InputError(f"beta {beta}: expected a number >= 0")
     if kl not in KL_FORMS:
@@ -119,6 +117,7 @@ def build_vae(
             beta=beta,
             seed=seed,
         )
+    latent_size = build_hierarchical.one_size(latent_size)
     trunk = make("network")
     posterior_layer = make("posterior", latent_size, seed=seed)
     prior_layer = prior_of(latent_size)
