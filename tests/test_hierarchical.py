@@ -34,7 +34,7 @@ def moved(vae):
     """`vae`, its weights moved at random, so that no initial zero hides anything."""
     random = np.random.default_rng(0)
     for weight in vae.trainable_weights:
-        weight.assign_add(random.normal(0, 0.1, weight.shape).astype(np.float32))
+        weight.assign_add(random.normal(0, 0.2, weight.shape).astype(np.float32))
     return vae
 
 
@@ -71,11 +71,18 @@ def test_the_kl_of_the_levels_is_that_of_the_densities_on_average(vae, images):
     images = tf.tile(images[:1], [4000, 1, 1, 1])
     posterior = vae.encoder(images)
     latents = tf.convert_to_tensor(posterior)
-    by_level = np.sum(vae._regularizer.level_divergences(posterior), axis=0)
-    by_density = (posterior.log_prob(latents) - vae.prior.log_prob(latents)).numpy()
-    difference = by_density - by_level
-    assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(len(images))
-    assert by_level.std() < by_density.std()  # that is what the closed forms are for
+    by_level = vae._regularizer.level_divergences(posterior)
+    found, priors = posterior.drawn, vae.prior_layer.levels()
+    by_density = [
+        q.log_prob(u) - p.log_prob(u)
+        for q, p, u in zip(found.conditionals, priors, found.levels, strict=True)
+    ]
+    for exact, drawn in zip(by_level, by_density, strict=True):
+        difference = np.subtract(drawn, exact)
+        assert np.mean(exact) > 0.1  # large enough to see an error of it
+        assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(len(images))
+    total = posterior.log_prob(latents) - vae.prior.log_prob(latents)
+    np.testing.assert_allclose(total, np.sum(by_density, axis=0), rtol=1e-3, atol=1e-2)
 
 
 def test_the_latents_are_those_of_conditional_normals_in_units_of_them(vae):
@@ -94,7 +101,8 @@ def test_the_latents_are_those_of_conditional_normals_in_units_of_them(vae):
         z = mean + scale * tf.reshape(parts[index], [-1, *shape])
         of_z.append(tf.reduce_sum(tfd.Normal(mean, scale).log_prob(z), [*range(1, z.ndim)]))
         jacobian.append(tf.reduce_sum(tf.math.log(scale), [*range(1, z.ndim)]))
-        dependent.append(float(tf.reduce_max(tf.math.reduce_std(mean, axis=0))))
+        spread = [tf.reduce_max(tf.math.reduce_std(moment, axis=0)) for moment in (mean, scale)]
+        dependent.append(min(map(float, spread)))
         return parts[index]
 
     state = top_down.walk(latents_of, 50)
@@ -179,7 +187,7 @@ def test_it_starts_at_its_prior_and_at_the_mean_image(images):
         vae = small_vae(**options, likelihood="independent_normal", images=grey)
         posterior = vae.encoder(images)
         levels = vae._regularizer.level_divergences(posterior)
-        assert np.sum(levels, axis=0).mean() < vae.prior_layer.latent_size
+        assert np.sum(levels, axis=0).mean() < 2 * vae.prior_layer.latent_size
         decoded = vae.decoder(vae.prior.sample(5)).mean().numpy().mean(axis=0)
         assert np.abs(decoded.mean() - grey.mean()) < 0.05
         assert float(vae.decoder.layers[-1].scale) == pytest.approx(

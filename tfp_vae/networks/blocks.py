@@ -75,8 +75,8 @@ class Residual(tf_keras.layers.Layer):
 class PosteriorHead(tf_keras.layers.Layer):
     """Parameters of q(z_l | z_>l, x) from the state of the top-down path and features of x.
 
-    The hidden layer looks at each position alone: a convolution of 3 x 3 there would take a quarter
-    of a training step.
+    On feature maps, the hidden layer of 3 x 3 takes a quarter of a training step. It is worth that:
+    on MNIST, one that looks at each position alone was 10 nats behind after 200 steps of 50 images.
 
     Args:
       rank, activation: as `Residual` takes them.
@@ -89,10 +89,11 @@ class PosteriorHead(tf_keras.layers.Layer):
         self.width = width
         self._act = tf_keras.activations.get(activation)
         options = {"dtype": self.dtype_policy}
-        self.hidden = affine(rank, width, 1, name="hidden", **ACTIVATIONS[activation], **options)
-        # Small weights: q hardly depends on x at first; else the first KL is hundreds of nats.
-        small = tf_keras.initializers.VarianceScaling(0.1)
-        self.last = affine(rank, size, name="last", kernel_initializer=small, **options)
+        self.hidden = affine(rank, width, 3, name="hidden", **ACTIVATIONS[activation], **options)
+        # Small weights for vectors: q hardly depends on x at first, and so the first KL is small.
+        # On feature maps larger ones learn faster.
+        kernel = tf_keras.initializers.VarianceScaling(0.1 if rank == 1 else 1.0)
+        self.last = affine(rank, size, name="last", kernel_initializer=kernel, **options)
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights.
