@@ -1,17 +1,17 @@
 """Every setting of a run: its flag, default, accepted values and help. Imports no TensorFlow."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 import pydantic
 from cyclopts import Group, Parameter
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WrapValidator
+from pydantic import AfterValidator, Field
 
 from tfp_vae.errors import InputError
-from tfp_vae.images.colours import colour
 from tfp_vae.models import PARTS
+from training.values import ONE_OR_SEVERAL, OR_AUTO, colour_name, path, plain_name
 
 FLOAT32_MAX = 3e38  # settings become float32, in which larger numbers are infinite
 
@@ -23,59 +23,8 @@ DATA, MODEL, OBJECTIVE, TRAINING, RUN = (
 KL_NAMES = {"exact": "kl (exact)", "monte_carlo": "kl (Monte Carlo)", "none": "kl", "unknown": "kl"}
 
 
-def _auto_or(value: Any, checked: Callable[[Any], int]) -> Any:
-    return value if value == "auto" else checked(value)
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _one_or_several(sizes: tuple[int, ...]) -> Any:
-    """One number as a number: the latents of one vector."""
-    if not sizes:
-        raise ValueError("expected at least one number")
-    return sizes[0] if len(sizes) == 1 else sizes
-
-
-# One number, or one for each level of a hierarchy; a flag's values come as a tuple.
-ONE_OR_SEVERAL = (
-    Parameter(consume_multiple=True),
-    BeforeValidator(_as_tuple),
-    AfterValidator(_one_or_several),
-    PlainSerializer(lambda value: value),
-)
-
-# Lets "auto" pass where a number is expected; a union of types would name them in its errors.
-OR_AUTO = (WrapValidator(_auto_or), PlainSerializer(lambda value: value))
 # One flag for each field of a model of settings, without a prefix.
 FLAGS = Parameter(name="*")
-
-
-def _path(text: str) -> str:
-    """Refuses a text that cannot name a file, or that `config.json` could not hold."""
-    try:
-        name = text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("expected a path in UTF-8") from error
-    fits = len(name) < 4096 and max(map(len, name.split(b"/"))) <= 255
-    if not text.strip() or b"\0" in name or not fits:
-        raise ValueError("expected a path")
-    return text
-
-
-def _colour(text: str) -> str:
-    """Refuses a text that names no colour."""
-    colour(text)
-    return text
-
-
-def _plain_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
-        raise ValueError(
-            "expected at most 100 letters, digits, '.', '_' and '-', a letter or digit first"
-        )
-    return text
 
 
 def _part_fields() -> Iterator[tuple[str, Any]]:
@@ -115,18 +64,18 @@ class Config(PartSettings):
       pydantic.ValidationError: a value that is not accepted, or settings that exclude each other.
     """
 
-    dataset: Annotated[str, DATA, AfterValidator(_path)] = "digits"
+    dataset: Annotated[str, DATA, AfterValidator(path)] = "digits"
     """`digits` (1,797 real 8x8 digits, no network needed); a TFDS name such as `mnist`; a folder
     of PNG or JPEG files, searched recursively; a `.npz` with `train` and optionally `validation`
     and `test`, or a `.npy`: images [N,H,W] or [N,H,W,C], uint8 0..255 or float 0..1."""
 
-    data_dir: Annotated[Annotated[str, AfterValidator(_path)] | None, DATA] = None
+    data_dir: Annotated[Annotated[str, AfterValidator(path)] | None, DATA] = None
     """Where TFDS keeps its data; by default where TFDS itself looks (TFDS_DATA_DIR)."""
 
     image_size: Annotated[Annotated[int, Field(ge=8, le=4096)] | None, DATA] = None
     """Side in pixels to crop and resize images to; needed for files that differ in size."""
 
-    background: Annotated[str, DATA, AfterValidator(_colour)] = "black"
+    background: Annotated[str, DATA, AfterValidator(colour_name)] = "black"
     """What transparent images are composited on: a colour name such as `white`, or #rrggbb."""
 
     skip_damaged: Annotated[bool, DATA] = False
@@ -182,10 +131,10 @@ class Config(PartSettings):
     strategy: Annotated[Literal["none", "mirrored", "multi_worker"], TRAINING] = "none"
     """Train on one device; on all of this machine's; or on every worker that TF_CONFIG names."""
 
-    name: Annotated[Annotated[str, AfterValidator(_plain_name)] | None, RUN] = None
+    name: Annotated[Annotated[str, AfterValidator(plain_name)] | None, RUN] = None
     """Name of the run's folder; by default the data set's name."""
 
-    output_dir: Annotated[str, RUN, AfterValidator(_path)] = "saved_models"
+    output_dir: Annotated[str, RUN, AfterValidator(path)] = "saved_models"
     """Where runs are kept, as OUTPUT_DIR/NAME/VERSION."""
 
     resume: Annotated[bool, RUN] = False
