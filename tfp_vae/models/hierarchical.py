@@ -29,8 +29,8 @@ class HierarchicalVAE(VAE):
     everything works that works for another one. In training, one pass down the levels gives the
     draw, the KL of each level, and p(x|z).
 
-    Metrics, besides those of `VAE`: `kl_1`, ..., `kl_L`, the KL of each level, whose sum is `kl`;
-    with several draws or another objective than "elbo" there is `kl` alone.
+    Metrics, besides those of `VAE`: `kl_1`, ..., `kl_L`, the KL of each level, whose sum is `kl`,
+    where the objective is the ELBO of one draw.
 
     Args:
       bottom_up: images [B, H, W, C] to the features [B, F] that `top_down` names, a tf_keras model.
@@ -40,15 +40,15 @@ class HierarchicalVAE(VAE):
       posterior, posterior_options: of each level, as `HierarchicalPosterior` takes them.
       kl: "auto", the closed form of a level's KL where TFP has one, or "monte_carlo".
       beta: weight of the KL in the loss.
-      free_bits: the KL of a level that costs nothing, nats for each of its latents.
-      objective, num_samples: as `VAE` takes them.
+      free_bits: the KL of a latent that costs nothing, nats: a level may have as much as that times
+        its number of latents, on average over a batch.
       seed: of the posterior's draws.
 
     Attributes:
       latent_levels: the level of each latent, [D]: L, ..., L, ..., 1, ..., 1.
 
     Raises:
-      InputError: (a ValueError) as `VAE`; kl "exact"; free bits with several draws.
+      InputError: (a ValueError) as `VAE`; kl "exact".
     """
 
     def __init__(
@@ -62,8 +62,6 @@ class HierarchicalVAE(VAE):
         kl: str = "auto",
         beta: float = 1.0,
         free_bits: float = 0.0,
-        objective: str = OBJECTIVES.default,
-        num_samples: int = 1,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -71,11 +69,6 @@ class HierarchicalVAE(VAE):
             raise InputError(
                 f"kl {kl}: that of a hierarchy is a mean over draws of the upper levels: "
                 "expected auto or monte_carlo"
-            )
-        if free_bits and num_samples > 1:
-            raise InputError(
-                f"free_bits {free_bits} num_samples {num_samples}: a hierarchy knows the KL of its "
-                "levels at one draw: expected num_samples 1"
             )
         posterior_layer = HierarchicalPosterior(top_down, posterior, posterior_options, seed)
         sizes = top_down.sizes
@@ -88,16 +81,20 @@ class HierarchicalVAE(VAE):
         )
         latents = tf_keras.Input((sum(sizes),))
         decoder = tf_keras.Model(latents, likelihood(top_down(latents)), name="decoder")
-        super().__init__(encoder, decoder, joint, objective, num_samples, **kwargs)
+        super().__init__(encoder=encoder, decoder=decoder, prior=joint, **kwargs)
         self._regularizer: HierarchicalKL
+        one_draw = (self.objective, self.num_samples) == (OBJECTIVES.default, 1)
+        if free_bits and not one_draw:
+            raise InputError(
+                f"free_bits {free_bits}: for a hierarchy with one draw only: expected num_samples 1"
+            )
         numbers = range(len(sizes), 0, -1)
         self.latent_levels = tuple(
             number for number, size in zip(numbers, sizes, strict=True) for _ in range(size)
         )
-        one_draw = (objective, num_samples) == (OBJECTIVES.default, 1)
-        self.level_trackers = [
-            tf_keras.metrics.Mean(name=f"kl_{number}") for number in numbers if one_draw
-        ]
+        # Of several draws only the sum over the levels is known.
+        names = [f"kl_{number}" for number in numbers] if one_draw else []
+        self.level_trackers = [tf_keras.metrics.Mean(name=name) for name in names]
 
     def _decoded(self, posterior: tfd.Distribution, training: bool) -> tfd.Distribution:
         """As `VAE._decoded`, from the pass that has drawn z; updates the metrics of the levels."""
@@ -121,9 +118,9 @@ class HierarchicalVAE(VAE):
             "kl": self._regularizer.form,
             "beta": float(self._regularizer.weight.numpy()),
             "free_bits": self._regularizer.free_bits,
+            "seed": layer.seed,
             "objective": self.objective,
             "num_samples": self.num_samples,
-            "seed": layer.seed,
         }
 
     @classmethod
