@@ -68,5 +68,5 @@ MAP_POSTERIOR = "independent_normal"
 # Every kind of part that a model is built from, in the order of the flags.
 PARTS = {
     registry.kind: registry
-    for registry in (MODELS, NETWORKS, POSTERIORS, PRIORS, LIKELIHOODS, OBJECTIVES)
+    for registry in (NETWORKS, MODELS, POSTERIORS, PRIORS, LIKELIHOODS, OBJECTIVES)
 }
