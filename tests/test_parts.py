@@ -92,7 +92,17 @@ SOME_HIERARCHIES = [HIERARCHIES[0], pytest.param(HIERARCHIES[1], marks=pytest.ma
 WITH_MONTE_CARLO = [{**case, "beta": 0.5, "kl": "monte_carlo"} for case in cases("posterior")]
 
 
-@pytest.mark.parametrize("options", [*EACH_PART, *WITH_MONTE_CARLO, *SOME_HIERARCHIES], ids=name_of)
+# Other options of a part are for `-m slow`; `.keras` files of them are among the pairs.
+FIRST = [{kind: name, **several[0]} for kind in CASES for name, several in CASES[kind].items()]
+SAVED = [
+    options
+    if options in [*FIRST, WITH_MONTE_CARLO[0]]
+    else pytest.param(options, marks=pytest.mark.slow)
+    for options in [*EACH_PART, *WITH_MONTE_CARLO]
+]
+
+
+@pytest.mark.parametrize("options", [*SAVED, *SOME_HIERARCHIES], ids=name_of)
 def test_a_part_is_saved_as_savedmodel_and_as_weights(options, grey_images, tmp_path):
     vae = small_vae(**options)
     vae.fit(grey_images, batch_size=65, epochs=2, verbose=0)

@@ -164,6 +164,7 @@ def test_two_workers_end_with_equal_weights_and_one_writes(never_stopped):
     assert len(rows) == 1 + EPOCHS
 
 
+@pytest.mark.slow
 def test_two_workers_that_were_killed_end_as_if_they_were_not(
     never_stopped, tmp_path, clean_environment
 ):

@@ -62,7 +62,6 @@ def cases(kind):
 # Each part once, with the default parts of the other kinds; the first of each kind is the default.
 EACH_PART = [*cases("network"), *(case for kind in CASES for case in cases(kind)[1:])]
 EACH_PART = [case for index, case in enumerate(EACH_PART) if case not in EACH_PART[:index]]
-EACH_PART += HIERARCHIES
 
 
 def goes_together(posterior, prior):
