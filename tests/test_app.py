@@ -47,7 +47,11 @@ def test_other_exceptions_pass():
         run(lambda: 1 / 0, "x", [])
 
 
-@pytest.mark.parametrize("descriptors", [[0], [1], [2], [0, 1, 2]], ids=str)
+@pytest.mark.parametrize(
+    "descriptors",
+    [*(pytest.param([number], marks=pytest.mark.slow) for number in range(3)), [0, 1, 2]],
+    ids=str,
+)
 def test_a_run_with_closed_standard_streams(descriptors, tmp_path, clean_environment):
     def close():
         for descriptor in descriptors:

@@ -86,9 +86,13 @@ def test_importing_the_package_imports_no_tensorflow():
 @pytest.mark.parametrize(
     "imports",
     [
-        "import tf_keras",
+        pytest.param("import tf_keras", marks=pytest.mark.slow),
         "import tensorflow as tf; import tensorflow_probability as tfp; import tf_keras",
-        "import tensorflow_probability as tfp; tfp.distributions.Normal(0.0, 1.0); import tf_keras",
+        pytest.param(
+            "import tensorflow_probability as tfp; tfp.distributions.Normal(0.0, 1.0); "
+            "import tf_keras",
+            marks=pytest.mark.slow,
+        ),
         "import tensorflow_probability as tfp; tfp.layers; import tf_keras",
     ],
 )
@@ -118,7 +122,13 @@ def test_saved_classes_are_found_whatever_is_imported_first(imports):
 
 
 @pytest.mark.parametrize(
-    "module", ["layers.posteriors", "layers.kl", "priors.standard_normal", "inference.load"]
+    "module",
+    [
+        "layers.posteriors",
+        pytest.param("layers.kl", marks=pytest.mark.slow),
+        pytest.param("priors.standard_normal", marks=pytest.mark.slow),
+        "inference.load",
+    ],
 )
 def test_a_module_may_be_imported_before_any_other(module):
     script = f"import tfp_vae.{module}\n" + REGISTERED.format(imports="", names=("VAE",))

@@ -73,7 +73,14 @@ def assert_same_model(loaded, vae, images):
         np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("options", [*EVERY_PAIR, *HIERARCHIES], ids=name_of)
+# Half of the pairs are for `-m slow`.
+PAIRS = [
+    pytest.param(options, marks=pytest.mark.slow) if index % 2 else options
+    for index, options in enumerate(EVERY_PAIR)
+]
+
+
+@pytest.mark.parametrize("options", [*PAIRS, *HIERARCHIES], ids=name_of)
 def test_every_pair_builds_fits_saves_loads_and_fits_on(options, grey_images, tmp_path):
     vae = small_vae(**options)
     history = vae.fit(grey_images, batch_size=65, epochs=2, verbose=0).history
