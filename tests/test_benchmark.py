@@ -74,6 +74,7 @@ def test_table_and_json(tmp_path):
         assert min(case[name]["microseconds_per_image"]) > 0 and case[name]["peak_bytes"] > 2**20
 
 
+@pytest.mark.slow
 def test_case_for_64x64_images(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (8, 64, 64), np.uint8)
     (tmp_path / "faces").mkdir()

@@ -99,8 +99,15 @@ SOME_HIERARCHIES = [HIERARCHIES[0], pytest.param(HIERARCHIES[1], marks=pytest.ma
 WITH_MONTE_CARLO = [{**case, "beta": 0.5, "kl": "monte_carlo"} for case in cases("posterior")]
 
 
-# Other options of a part are for `-m slow`; `.keras` files of them are among the pairs.
-FIRST = [{kind: name, **several[0]} for kind in CASES for name, several in CASES[kind].items()]
+# The others are for `-m slow`; `.keras` files of every part are among the pairs.
+SHORT = {
+    "network": ("dense", "conv", "resnet"),
+    "posterior": ("independent_normal", "flow", "deterministic"),
+    "prior": ("vamp", "flow"),
+    "likelihood": ("discretized_logistic",),
+    "objective": ("dreg",),
+}
+FIRST = [{kind: name, **CASES[kind][name][0]} for kind, names in SHORT.items() for name in names]
 SAVED = [
     options
     if options in [*FIRST, WITH_MONTE_CARLO[0]]

@@ -35,7 +35,7 @@ def never_stopped(tmp_path_factory):
     return output / "digits" / "1"
 
 
-@pytest.mark.parametrize("seed", KILLS)
+@pytest.mark.parametrize("seed", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_killed_run_ends_as_one_that_was_never_stopped(
     seed, never_stopped, tmp_path, clean_environment
 ):
