@@ -11,6 +11,8 @@ import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
+from tfp_vae.distributions import Float32Distribution
+
 MAX_LOG_SCALE = 2.0  # of one coupling: a factor of at most 7.4, so that no coupling overflows
 MOMENT_PAIRS = 32  # antithetic pairs of fixed draws, whose mean and deviation are a flow's
 
@@ -124,7 +126,7 @@ class Couplings(tf_keras.layers.Layer):
         return z, total
 
 
-class NormalFlow(tfd.Distribution):
+class NormalFlow(Float32Distribution):
     """The distribution of f(x) for x from a Normal with a diagonal covariance, f being couplings.
 
     log p(z) = log N(x) - log |det df/dx| at x = f^-1(z). At the last draw of the distribution, it
@@ -156,21 +158,10 @@ class NormalFlow(tfd.Distribution):
             "context": context,
             "name": name,
         }
-        super().__init__(
-            dtype=tf.float32,
-            reparameterization_type=tfd.FULLY_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=name,
-        )
+        super().__init__(parameters, reparameterized=True)
         self.base = tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=1)
         self._couplings, self._context = couplings, context
         self._draw = self._log_prob_of_draw = None
-
-    @classmethod
-    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        return {}
 
     def _batch_shape(self) -> tf.TensorShape:
         return self.base.batch_shape
@@ -180,9 +171,6 @@ class NormalFlow(tfd.Distribution):
 
     def _event_shape(self) -> tf.TensorShape:
         return self.base.event_shape
-
-    def _event_shape_tensor(self) -> tf.Tensor:
-        return self.base.event_shape_tensor()
 
     def transformed(self, x: tf.Tensor, log_prob: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """f(x) and its log-density, from a draw `x` [..., D] of `base` and its log-density."""

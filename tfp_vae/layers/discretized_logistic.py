@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
+from tfp_vae.distributions import Float32Distribution
 from tfp_vae.layers.pixels import PerPixel
 from tfp_vae.layers.shared_scale import SharedScale, weighted_mean
 
@@ -16,7 +18,7 @@ MIN_SCALE = 1e-4  # in pixel units: then all but 1e-8 of the mass is on the near
 STDDEV_OF_UNIT_SCALE = np.pi / np.sqrt(3.0)
 
 
-class DiscretizedLogistic(tfd.Distribution):
+class DiscretizedLogistic(Float32Distribution):
     """A logistic whose mass in the interval around each of 256 levels is that level's probability.
 
     Kingma et al., "Improved variational inference with inverse autoregressive flow" (2016). The
@@ -35,27 +37,15 @@ class DiscretizedLogistic(tfd.Distribution):
         parameters = {"loc": loc, "scale": scale, "name": name}
         self.loc = tf.convert_to_tensor(loc, tf.float32)
         self.scale = tf.convert_to_tensor(scale, tf.float32)
-        super().__init__(
-            dtype=tf.float32,
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=name,
-        )
+        super().__init__(parameters, reparameterized=False)
 
     @classmethod
     def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        from tensorflow_probability.python.internal import parameter_properties
-
-        of_any_shape = parameter_properties.ParameterProperties()
+        of_any_shape = tfp.util.ParameterProperties()
         return {"loc": of_any_shape, "scale": of_any_shape}
 
     def _event_shape(self) -> tf.TensorShape:
         return tf.TensorShape([])
-
-    def _event_shape_tensor(self) -> tf.Tensor:
-        return tf.constant([], tf.int32)
 
     def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
         """The log-probability of the level nearest to `x`, in nats."""

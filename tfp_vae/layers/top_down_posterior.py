@@ -5,7 +5,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
+
+from tfp_vae.distributions import Float32Distribution
 
 if TYPE_CHECKING:
     from tfp_vae.layers.hierarchical import HierarchicalPosterior
@@ -24,7 +27,7 @@ class Pass(NamedTuple):
     state: tf.Tensor  # the last state of the top-down path
 
 
-class TopDownPosterior(tfd.Distribution):
+class TopDownPosterior(Float32Distribution):
     """q(u|x) = q(u_L|x) ... q(u_1 | u_>1, x), an event being [D], the top level first.
 
     Every draw or density takes one pass down the levels, on the path that the decoder takes too.
@@ -39,21 +42,11 @@ class TopDownPosterior(tfd.Distribution):
     def __init__(
         self, layer: "HierarchicalPosterior", features: tf.Tensor, name: str = "TopDownPosterior"
     ) -> None:
-        super().__init__(
-            dtype=tf.float32,
-            reparameterization_type=tfd.FULLY_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters={"features": features, "name": name},  # no layer: it would own this
-            name=name,
-        )
+        # Without the layer: a parameter is a part of the distribution.
+        super().__init__({"features": features, "name": name}, reparameterized=True)
         self._features = features
         # In a namespace, which neither copies of the distribution nor tf.Module's tracking divide.
         self._kept = SimpleNamespace(layer=layer, drawn=None)
-
-    @classmethod
-    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        return {}
 
     @property
     def layer(self) -> "HierarchicalPosterior":
@@ -112,7 +105,7 @@ class TopDownPosterior(tfd.Distribution):
         return self._at_means().latents
 
     def _stddev(self) -> tf.Tensor:
-        return tf.concat([_stddev(q) for q in self._at_means().conditionals], axis=-1)
+        return tf.concat([q.stddev() for q in self._at_means().conditionals], axis=-1)
 
     def _variance(self) -> tf.Tensor:
         return tf.square(self._stddev())
@@ -126,7 +119,7 @@ class TopDownPosterior(tfd.Distribution):
 
     def _sample_and_log_prob(self, sample_shape: Any, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
         count = tf.reduce_prod(tf.convert_to_tensor(sample_shape, tf.int32))
-        drawn = self._several(count).draw(_stateless(seed))
+        drawn = self._several(count).draw(tfp.random.sanitize_seed(seed))
         shape = tf.concat([sample_shape, tf.shape(self._features)[:1]], axis=0)
         latents = tf.reshape(drawn.latents, tf.concat([shape, [self._size]], axis=0))
         return latents, tf.reshape(drawn.log_posterior, shape)
@@ -148,25 +141,8 @@ class TopDownPosterior(tfd.Distribution):
     def _event_shape(self) -> tf.TensorShape:
         return tf.TensorShape([self._size])
 
-    def _event_shape_tensor(self) -> tf.Tensor:
-        return tf.constant([self._size])
-
     def _batch_shape(self) -> tf.TensorShape:
         return self._features.shape[:1]
 
     def _batch_shape_tensor(self) -> tf.Tensor:
         return tf.shape(self._features)[:1]
-
-
-def _stateless(seed: Any) -> tf.Tensor:
-    """A seed [2] from what `tfd.Distribution.sample` is given: also an integer, or None."""
-    from tensorflow_probability.python.internal import samplers
-
-    return samplers.sanitize_seed(seed)
-
-
-def _stddev(normal: tfd.Distribution) -> tf.Tensor:
-    if isinstance(normal, tfd.MultivariateNormalTriL):
-        # TFP's own stddev would form the covariance, with an op that LiteRT has not.
-        return tf.sqrt(tf.reduce_sum(tf.square(normal.scale.to_dense()), axis=-1))
-    return normal.stddev()

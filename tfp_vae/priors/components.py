@@ -8,11 +8,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
+from tfp_vae.distributions import Float32Distribution
 from tfp_vae.divergences import as_multivariate_normal
 from tfp_vae.objectives import LOG_2_PI
 
 
-class ComponentMixture(tfd.Distribution):
+class ComponentMixture(Float32Distribution):
     """sum_k w_k p_k(z).
 
     `tfd.MixtureSameFamily` draws from every component for each draw, and compares each latent with
@@ -41,20 +42,9 @@ class ComponentMixture(tfd.Distribution):
             "chosen": chosen,
             "name": name,
         }
-        super().__init__(
-            dtype=tf.float32,
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=name,
-        )
+        super().__init__(parameters, reparameterized=False)
         self._logits, self._size = logits, latent_size
         self._components, self._chosen = components, chosen
-
-    @classmethod
-    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        return {}
 
     def _batch_shape(self) -> tf.TensorShape:
         return tf.TensorShape([])
@@ -64,9 +54,6 @@ class ComponentMixture(tfd.Distribution):
 
     def _event_shape(self) -> tf.TensorShape:
         return tf.TensorShape([self._size])
-
-    def _event_shape_tensor(self) -> tf.Tensor:
-        return tf.constant([self._size], tf.int32)
 
     def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
         components = self._components()
