@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
-from helpers.models import vae_of
+from helpers.models import small_vae, vae_of
 from scipy import stats
 from sklearn.decomposition import PCA
 
@@ -225,3 +225,18 @@ def test_a_mixture_prior_beats_the_best_single_normal_on_data_from_a_mixture():
     vae.fit(data.reshape(-1, *SHAPE), batch_size=200, epochs=300, verbose=0)
     elbo = vae.evaluate(data.reshape(-1, *SHAPE), 2000, return_dict=True, verbose=0)["elbo"]
     assert elbo > PCA(LATENTS).fit(data).score(data) + 0.5
+
+
+@pytest.mark.parametrize("model", [{}, {"model": "hierarchical", "latent_size": (3, 2)}])
+def test_a_step_encodes_the_pseudo_inputs_once(model, grey_images):
+    vae = small_vae(prior="vamp", prior_components=5, images=grey_images, **model)
+    vamp = getattr(vae.prior_layer, "top", vae.prior_layer)
+    encode, calls = vamp._posterior_of, []
+
+    def counted(images):
+        calls.append(images)
+        return encode(images)
+
+    vamp.bind(counted)
+    tf.function(vae.test_step).get_concrete_function(grey_images)
+    assert len(calls) == 1

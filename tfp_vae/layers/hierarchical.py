@@ -12,9 +12,12 @@ from tfp_vae import divergences, objectives
 from tfp_vae.errors import InputError
 from tfp_vae.layers import POSTERIORS
 from tfp_vae.layers.base import DistributionLayer
+from tfp_vae.layers.flow_posterior import FlowPosterior
 from tfp_vae.layers.kl import KLDivergenceRegularizer
+from tfp_vae.layers.packed_normal import diagonal_places
 from tfp_vae.layers.posteriors import MIN_SCALE, IndependentNormal, MultivariateNormalTriL
 from tfp_vae.layers.top_down_posterior import Pass, TopDownPosterior
+from tfp_vae.networks import pyramid
 from tfp_vae.networks.blocks import build
 from tfp_vae.networks.top_down import TopDown
 from tfp_vae.priors.hierarchical import HierarchicalPrior
@@ -109,13 +112,9 @@ class HierarchicalPosterior(DistributionLayer):
         """
         raw = self.heads[index](state, features[self.top_down.feature_of[index]])
         raw = tf.cast(raw, tf.float32)
-        if raw.shape.rank > 2:  # all means, then all scales
-            shape = self.top_down.level_shapes[index]
-            raw = tf.reshape(
-                raw, [-1, math.prod(shape[:-1]), raw.shape[-1] // shape[-1], shape[-1]]
-            )
-            raw = tf.transpose(raw, [0, 2, 1, 3])
-            raw = tf.reshape(raw, [-1, len(self.starts[index])])
+        if raw.shape.rank > 2:
+            channels = self.top_down.level_shapes[index][-1]
+            raw = pyramid.by_parameter(raw, raw.shape[-1] // channels)
         return self.families[index].make_distribution(raw + self.starts[index])
 
     def sample(self, distribution: tfd.Distribution, seed: tf.Tensor) -> tf.Tensor:
@@ -137,13 +136,11 @@ class HierarchicalPosterior(DistributionLayer):
 
 
 def _start(layer: DistributionLayer, size: int) -> np.ndarray:
-    """Parameters of N(0, I), where the layer is a Normal; zeros for another one."""
+    """Parameters of N(0, I), where the layer has a scale to set; else zeros."""
     start = np.zeros(int(layer.params_size(size)), np.float32)
-    if isinstance(layer, IndependentNormal) and len(start) == 2 * size:
-        start[size:] = UNIT
+    if isinstance(layer, IndependentNormal | FlowPosterior):
+        start[size : 2 * size] = UNIT
     if isinstance(layer, MultivariateNormalTriL):
-        from tfp_vae.layers.packed_normal import diagonal_places
-
         start[size + diagonal_places(size)] = UNIT
     return start
 
@@ -177,14 +174,20 @@ class HierarchicalKL(KLDivergenceRegularizer):
         return divergences.kl_divergence(posterior, prior, lambda: latents, self.form)[0]
 
     def penalty(self, distribution_a: tfd.Distribution, kl: tf.Tensor) -> tf.Tensor:
-        """As `KLDivergenceRegularizer`; with free bits each level has its own allowance."""
+        """As `KLDivergenceRegularizer`; with free bits each level has its own allowance.
+
+        The KL must be that of the layer's own draw.
+        """
         if not self.free_bits:
             return super().penalty(distribution_a, kl)
-        levels = tf.stack(self.level_divergences(distribution_a), axis=-1)
+        levels = tf.stack(distribution_a.counted_levels, axis=-1)
         sizes = tf.constant(self.prior.sizes, tf.float32)
         return self.weight * objectives.free_bits(levels, self.free_bits * sizes)
 
     def divergence(
         self, distribution_a: tfd.Distribution, test_points: tf.Tensor | None = None
     ) -> tf.Tensor:
-        return tf.add_n(self.level_divergences(distribution_a, test_points))
+        levels = self.level_divergences(distribution_a, test_points)
+        if test_points is None:
+            distribution_a.counted_levels = levels  # for `penalty` and the metrics
+        return tf.add_n(levels)

@@ -110,7 +110,9 @@ class KLDivergenceRegularizer(tfpl.KLDivergenceRegularizer):
     def __call__(self, distribution_a: tfd.Distribution | tf.Tensor) -> tf.Tensor:
         if not isinstance(distribution_a, tfd.Distribution):
             return tf.zeros([])  # the layer's value: its distribution has been counted
-        penalty = self.penalty(distribution_a, self.divergence(distribution_a))
+        kl = self.divergence(distribution_a)
+        distribution_a.counted_kl = kl  # for the logs: a prior may call the encoder to find it
+        penalty = self.penalty(distribution_a, kl)
         # Keras divides by the first axis of the value, which for `sample(10)` is not the batch.
         leading_axis = tf.shape(tf.convert_to_tensor(distribution_a))[0]
         return penalty * tf.cast(leading_axis, penalty.dtype)

@@ -88,6 +88,10 @@ class TriangularNormal(tfd.MultivariateNormalTriL):
         )
         self._parameters = parameters
 
+    def _stddev(self) -> tf.Tensor:
+        # TFP's own would form the covariance, with an op that LiteRT has not.
+        return tf.sqrt(tf.reduce_sum(tf.square(self.scale.to_dense()), axis=-1))
+
     @classmethod
     def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
         vector = tfp.util.ParameterProperties(event_ndims=1)

@@ -96,10 +96,14 @@ class HierarchicalVAE(VAE):
         names = [f"kl_{number}" for number in numbers] if one_draw else []
         self.level_trackers = [tf_keras.metrics.Mean(name=name) for name in names]
 
+    @property
+    def named_parts(self) -> tuple[DistributionLayer, Prior]:
+        """As `VAE.named_parts`: the posterior of a level, and the prior of the top one."""
+        return self.encoder.layers[-1].families[0], self.prior_layer.top
+
     def _decoded(self, posterior: tfd.Distribution, training: bool) -> tfd.Distribution:
         """As `VAE._decoded`, from the pass that has drawn z; updates the metrics of the levels."""
-        levels = self._regularizer.level_divergences(posterior)
-        for tracker, kl in zip(self.level_trackers, levels, strict=True):
+        for tracker, kl in zip(self.level_trackers, posterior.counted_levels, strict=True):
             tracker.update_state(kl)
         path, layer = self.encoder.layers[-1].top_down, self.decoder.layers[-1]
         return layer(path.parameters(posterior.drawn.state))

@@ -64,7 +64,9 @@ def one_draw(vae: "VAE", batch: Batch, training: bool) -> Pass:
     posterior = vae.encoder(images, training=training)
     likelihood = vae._decoded(posterior, training)
     loss = vae.compute_loss(images, targets, likelihood, sample_weight)
-    terms = objectives.elbo(likelihood.log_prob(targets), vae.divergence(posterior))
+    kl = getattr(posterior, "counted_kl", None)  # what the regularizer has found
+    kl = vae.divergence(posterior) if kl is None else kl
+    terms = objectives.elbo(likelihood.log_prob(targets), kl)
     return Pass(loss, terms, likelihood, targets, sample_weight)
 
 

@@ -50,6 +50,7 @@ class VAE(CompiledModel):
       kl_form: "exact", "monte_carlo", or "none" for a posterior without a density.
       posterior_is_normal: whether q(z|x) is a Normal.
       kl_weight: beta, a variable; None without a KL.
+      latent_levels: the level of each latent, [D]: 0, as there is one.
 
     Raises:
       InputError: (a ValueError) a model without an input shape; an encoder without a distribution
@@ -101,6 +102,7 @@ class VAE(CompiledModel):
                 f"expected {decoder.input_shape[-1]}, as the decoder takes"
             )
         bind_prior(self.prior_layer, posterior_layer, self._posterior_of)
+        self.latent_levels = (0,) * self.prior_layer.latent_size
         self.kl_weight = None if self._regularizer is None else self._regularizer.weight
         self.posterior_is_normal, self.kl_form = inspect_posterior(
             encoder, self._posterior_of, self._regularizer, decoder.input_shape[-1]
@@ -123,6 +125,11 @@ class VAE(CompiledModel):
     def prior(self) -> tfd.Distribution:
         """p(z) over [D] now."""
         return self.prior_layer()
+
+    @property
+    def named_parts(self) -> tuple[tf_keras.layers.Layer, Prior]:
+        """The layers that a description names as posterior and prior."""
+        return self.encoder.layers[-1], self.prior_layer
 
     @property
     def trainable_weights(self) -> list[tf.Variable]:
@@ -234,10 +241,8 @@ class VAE(CompiledModel):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "VAE":
-        encoder, decoder = (
-            tf_keras.layers.deserialize(config[part], custom_objects)
-            for part in ("encoder", "decoder")
-        )
+        encoder = tf_keras.layers.deserialize(config["encoder"], custom_objects)
+        decoder = tf_keras.layers.deserialize(config["decoder"], custom_objects)
         prior = None if config["prior"] is None else deserialize_prior(config["prior"])
         # The config of version 0.1.0 has no objective.
         own = {key: config[key] for key in ("objective", "num_samples") if key in config}

@@ -75,9 +75,6 @@ class Residual(tf_keras.layers.Layer):
 class PosteriorHead(tf_keras.layers.Layer):
     """Parameters of q(z_l | z_>l, x) from the state of the top-down path and features of x.
 
-    On feature maps, the hidden layer of 3 x 3 takes a quarter of a training step. It is worth that:
-    on MNIST, one that looks at each position alone was 10 nats behind after 200 steps of 50 images.
-
     Args:
       rank, activation: as `Residual` takes them.
       width: channels of the hidden layer.

@@ -7,12 +7,12 @@ import tf_keras
 from tfp_vae.networks import pyramid
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel, with_bias
-from tfp_vae.networks.map_hierarchy import MapHierarchy
+from tfp_vae.networks.map_hierarchy import OnMaps
 
 tfkl = tf_keras.layers
 
 
-class Conv:
+class Conv(OnMaps):
     """Convolutions of stride two; in the decoder transposed ones, cropped to odd sizes.
 
     Args:
@@ -20,6 +20,8 @@ class Conv:
       filters: of each convolution of the encoder, and in reverse of the decoder; () is
         `pyramid.default_filters`.
     """
+
+    maps = 1
 
     def __init__(self, activation: str, filters: tuple[int, ...]) -> None:
         self.activation = activation
@@ -49,12 +51,3 @@ class Conv:
         )
         x = with_bias(last, x, bias=start.mean(axis=(1, 2)).ravel())
         return pyramid.flat_parameters(x, parameters)
-
-    def hierarchy(
-        self,
-        image_shape: tuple[int, ...],
-        groups: tuple[int, ...],
-        group_channels: tuple[int, ...],
-    ) -> MapHierarchy:
-        """The paths of a hierarchy of feature maps, with one convolution in a residual block."""
-        return MapHierarchy(self.activation, self.filters, 1, image_shape, groups, group_channels)

@@ -16,7 +16,6 @@ from tfp_vae.networks.top_down import TopDown
 
 tfkl = tf_keras.layers
 
-KERNEL = 4  # of the convolutions that halve or double: a multiple of the stride, so no chequerboard
 MORE_FILTERS = 16  # at each halving
 TOP_GROUPS, TOP_CHANNELS, CHANNELS = 4, 4, 2  # by default
 
@@ -54,7 +53,7 @@ class MapTopDown(TopDown):
 
     def _doubled(self, width: int, **options: Any) -> tf_keras.layers.Layer:
         options = {"strides": 2, "padding": "same", "dtype": self.dtype_policy, **options}
-        return tfkl.Conv2DTranspose(width, KERNEL, **options)
+        return tfkl.Conv2DTranspose(width, pyramid.KERNEL, **options)
 
     def _doubles_before(self, index: int) -> bool:
         return bool(index) and self.feature_of[index] != self.feature_of[index - 1]
@@ -75,18 +74,9 @@ class MapTopDown(TopDown):
         return self.doublings[resolution - 1](self._act(state))[:, :rows, :columns]
 
     def parameters(self, state: tf.Tensor) -> tf.Tensor:
-        height, width, depth = self.image_shape
+        height, width, _ = self.image_shape
         x = self.last(self._act(state))[:, :height, :width]
-        if self.parameters_per_pixel > 1:  # all of the first parameter first
-            shape = [
-                -1,
-                height,
-                width,
-                self.parameters_per_pixel,
-                depth // self.parameters_per_pixel,
-            ]
-            x = tf.transpose(tf.reshape(x, shape), [0, 3, 1, 2, 4])
-        return tf.reshape(x, [-1, height * width * depth])
+        return pyramid.by_parameter(x, self.parameters_per_pixel)
 
     def set_start(self, start: np.ndarray) -> None:
         self.last.bias.assign(start.mean(axis=(1, 2)).ravel())
@@ -94,6 +84,29 @@ class MapTopDown(TopDown):
     def get_config(self) -> dict[str, Any]:
         names = ("image_shape", "parameters_per_pixel", "spread")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+class OnMaps:
+    """What `conv` and `resnet` share: their hierarchy.
+
+    Attributes:
+      maps: convolutions in a residual block of it.
+    """
+
+    activation: str
+    filters: tuple[int, ...]
+    maps: int
+
+    def hierarchy(
+        self,
+        image_shape: tuple[int, ...],
+        groups: tuple[int, ...],
+        group_channels: tuple[int, ...],
+    ) -> "MapHierarchy":
+        """The paths of a hierarchy of feature maps, as `MapHierarchy` takes its arguments."""
+        return MapHierarchy(
+            self.activation, self.filters, self.maps, image_shape, groups, group_channels
+        )
 
 
 class MapHierarchy:
@@ -150,7 +163,7 @@ class MapHierarchy:
         for filters in self.filters:
             if found:
                 x = tfkl.Activation(self.activation)(x)
-            x = tfkl.Conv2D(filters, KERNEL, **options)(x)
+            x = tfkl.Conv2D(filters, pyramid.KERNEL, **options)(x)
             x = Residual(3, filters, self.activation, self.maps)(x)
             found.append(x)
         return found[::-1]

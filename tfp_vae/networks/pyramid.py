@@ -7,6 +7,7 @@ import tf_keras
 
 tfkl = tf_keras.layers
 
+KERNEL = 4  # of convolutions that halve or double: a multiple of the stride, so no chequerboard
 MAX_POSITIONS = 7  # of the smallest feature map, in each direction
 FIRST_FILTERS, MAX_FILTERS = 32, 128
 # Of larger images the first level has half the filters: it would take most of the time.
@@ -34,6 +35,13 @@ def cropped(x: tf.Tensor, height: int, width: int) -> tf.Tensor:
     if below or right:  # Keras would copy x and its gradient even where nothing is cropped.
         x = tfkl.Cropping2D(((0, below), (0, right)))(x)
     return x
+
+
+def by_parameter(x: tf.Tensor, parameters: int) -> tf.Tensor:
+    """As `flat_parameters`, by operations in place of layers: for the call of a layer."""
+    _, height, width, depth = x.shape
+    x = tf.reshape(x, [-1, height * width, parameters, depth // parameters])
+    return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [-1, height * width * depth])
 
 
 def flat_parameters(x: tf.Tensor, parameters: int) -> tf.Tensor:

@@ -9,14 +9,13 @@ import tf_keras
 from tfp_vae.networks import pyramid
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel, with_bias
-from tfp_vae.networks.map_hierarchy import MapHierarchy
+from tfp_vae.networks.blocks import Residual
+from tfp_vae.networks.map_hierarchy import OnMaps
 
 tfkl = tf_keras.layers
 
-KERNEL = 4  # of the convolutions that halve or double: a multiple of the stride, so no chequerboard
 
-
-class ResNet:
+class ResNet(OnMaps):
     """At each level a convolution of stride two, then a residual block; the decoder in reverse.
 
     A block is x + conv(act(conv(act(x)))) (He et al., "Identity mappings in deep residual
@@ -30,6 +29,8 @@ class ResNet:
         `pyramid.default_filters`.
     """
 
+    maps = 2
+
     def __init__(self, activation: str, filters: tuple[int, ...]) -> None:
         self.activation = activation
         self.hidden = ACTIVATIONS[activation]
@@ -39,7 +40,7 @@ class ResNet:
         """Features [B, F] of images [B, H, W, C]."""
         x = images
         for filters in self.filters or pyramid.default_filters(*images.shape[1:3]):
-            x = tfkl.Conv2D(filters, KERNEL, strides=2, padding="same", **self._kernel)(x)
+            x = tfkl.Conv2D(filters, pyramid.KERNEL, strides=2, padding="same", **self._kernel)(x)
             x = self.block(x, filters)
         return tfkl.Flatten()(self._activated(x))
 
@@ -66,19 +67,8 @@ class ResNet:
         return tfkl.Activation(self.hidden["activation"])(x)
 
     def _doubled(self, filters: int, **options: Any) -> tf_keras.layers.Layer:
-        return tfkl.Conv2DTranspose(filters, KERNEL, strides=2, padding="same", **options)
+        return tfkl.Conv2DTranspose(filters, pyramid.KERNEL, strides=2, padding="same", **options)
 
     def block(self, x: tf.Tensor, filters: int) -> tf.Tensor:
         """A residual block, [B, H, W, filters] to the same shape."""
-        y = tfkl.Conv2D(filters, 3, padding="same", **self.hidden)(self._activated(x))
-        y = tfkl.Conv2D(filters, 3, padding="same", kernel_initializer="zeros")(y)
-        return tfkl.Add()([x, y])
-
-    def hierarchy(
-        self,
-        image_shape: tuple[int, ...],
-        groups: tuple[int, ...],
-        group_channels: tuple[int, ...],
-    ) -> MapHierarchy:
-        """The paths of a hierarchy of feature maps, with two convolutions in a residual block."""
-        return MapHierarchy(self.activation, self.filters, 2, image_shape, groups, group_channels)
+        return Residual(3, filters, self.activation, self.maps)(x)

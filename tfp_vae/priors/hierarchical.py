@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import numpy as np
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
 from tfp_vae.errors import InputError
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.fixed import as_prior
+from tfp_vae.priors.standard_normal import standard_normal
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
@@ -38,10 +38,10 @@ class HierarchicalPrior(Prior):
 
     def levels(self) -> list[tfd.Distribution]:
         """The prior of the latents of each level now, the top one first."""
-        return [self.top(), *map(_standard_normal, self.sizes[1:])]
+        return [self.top(), *map(standard_normal, self.sizes[1:])]
 
     def distribution(self) -> tfd.Distribution:
-        return tfd.Blockwise([self.top(), _standard_normal(sum(self.sizes[1:]))])
+        return tfd.Blockwise([self.top(), standard_normal(sum(self.sizes[1:]))])
 
     def start(self, image_shape: Any, images: Any) -> None:
         """As `Prior.start`, for the prior of the top level."""
@@ -55,8 +55,3 @@ class HierarchicalPrior(Prior):
         config = super().get_config()
         del config["latent_size"]
         return {**config, "top": tf_keras.layers.serialize(self.top), "sizes": self.sizes}
-
-
-def _standard_normal(size: int) -> tfd.Distribution:
-    zeros = np.zeros(size, np.float32)
-    return tfd.Independent(tfd.Normal(loc=zeros, scale=1.0), reinterpreted_batch_ndims=1)

@@ -16,5 +16,10 @@ class StandardNormal(Prior):
     """
 
     def distribution(self) -> tfd.Distribution:
-        zeros = np.zeros(self.latent_size, np.float32)
-        return tfd.Independent(tfd.Normal(loc=zeros, scale=1.0), reinterpreted_batch_ndims=1)
+        return standard_normal(self.latent_size)
+
+
+def standard_normal(size: int) -> tfd.Distribution:
+    """N(0, I) over [size]."""
+    zeros = np.zeros(size, np.float32)
+    return tfd.Independent(tfd.Normal(loc=zeros, scale=1.0), reinterpreted_batch_ndims=1)

@@ -1,13 +1,11 @@
 """The signatures of the contract as TensorFlow functions of a live `VAE`."""
 
 import tensorflow as tf
-from tensorflow_probability import distributions as tfd
 
 from tfp_vae import divergences, objectives
 from tfp_vae.errors import InputError
 from tfp_vae.layers.base import DistributionLayer, distribution_fn
 from tfp_vae.models import PARTS
-from tfp_vae.models.hierarchical import HierarchicalVAE
 from tfp_vae.models.vae import VAE
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.fixed import FixedPrior
@@ -38,11 +36,6 @@ def signatures(vae: VAE) -> Functions:
     @tf.function(input_signature=[image])
     def encode(image: tf.Tensor) -> Tensors:
         posterior = posterior_of(image)
-        if isinstance(posterior, tfd.MultivariateNormalTriL):
-            scale_tril = posterior.scale.to_dense()
-            # TFP's own stddev would form the covariance, with an op that LiteRT has not.
-            stddev = tf.sqrt(tf.reduce_sum(scale_tril**2, axis=-1))
-            return {"mean": posterior.mean(), "stddev": stddev, "scale_tril": scale_tril}
         moments = {"mean": posterior.mean(), "stddev": posterior.stddev()}
         normal = divergences.as_multivariate_normal(posterior)
         return moments if normal is None else {**moments, "scale_tril": normal.scale.to_dense()}
@@ -97,12 +90,10 @@ def describe(vae: VAE) -> Description:
     """
     posterior_layer, likelihood_layer = _last_layers(vae)
     (latent_size,) = vae.decoder.input_shape[1:]
-    prior, of_level, levels = vae.prior_layer, posterior_layer, (0,) * latent_size
-    if isinstance(vae, HierarchicalVAE):
-        prior, of_level, levels = prior.top, posterior_layer.families[0], vae.latent_levels
+    posterior, prior = vae.named_parts
     return Description(
-        model="hierarchical" if isinstance(vae, HierarchicalVAE) else "vae",
-        posterior=_name("posterior", of_level),
+        model=_model(vae),
+        posterior=_name("posterior", posterior),
         prior=_name("prior", prior),
         likelihood=_name("likelihood", likelihood_layer),
         log_likelihood="probability" if likelihood_layer.discrete else "density",
@@ -111,7 +102,7 @@ def describe(vae: VAE) -> Description:
         posterior_is_normal=vae.posterior_is_normal,
         prior_is_standard_normal=type(prior) is StandardNormal,
         latent_shape=(latent_size,),
-        latent_levels=levels,
+        latent_levels=vae.latent_levels,
     )
 
 
@@ -124,6 +115,12 @@ def _last_layers(vae: VAE) -> list[DistributionLayer]:
                 "or a subclass of tfp_vae.DistributionLayer"
             )
     return layers
+
+
+def _model(vae: VAE) -> str:
+    """The name of the model in its registry; of a subclass, that of the model it extends."""
+    names = {part.load(): name for name, part in PARTS["model"].items()}
+    return next(names[base] for base in type(vae).__mro__ if base in names)
 
 
 def _name(kind: str, layer: DistributionLayer | Prior) -> str:
