@@ -21,8 +21,6 @@ DATA, MODEL, OBJECTIVE, TRAINING, RUN = (
 )
 # The KL in summaries, by its form; the last two for no KL, and for a run of version 0.1.0.
 KL_NAMES = {"exact": "kl (exact)", "monte_carlo": "kl (Monte Carlo)", "none": "kl", "unknown": "kl"}
-
-
 # One flag for each field of a model of settings, without a prefix.
 FLAGS = Parameter(name="*")
 
