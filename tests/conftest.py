@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from PIL import Image
 
 import tfp_vae  # first, so that TensorFlow starts quietly
 
@@ -95,3 +96,26 @@ def model(trained):
 def clean_environment():
     """The environment of a command that is run as a user would: no TensorFlow settings."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+
+
+@pytest.fixture
+def pixels():
+    """Five random grey images [5, 8, 9, 1], uint8."""
+    return np.random.default_rng(0).integers(0, 256, (5, 8, 9, 1)).astype(np.uint8)
+
+
+@pytest.fixture
+def five_files(pixels, tmp_path, monkeypatch):
+    """The same five images in every form, in the current folder."""
+    from tfp_vae.images import array_sources
+
+    monkeypatch.chdir(tmp_path)
+    array_sources._array.cache_clear()  # files of one name differ from test to test
+    (tmp_path / "photos" / "b").mkdir(parents=True)
+    names = ["photos/0.png", "photos/1.png", "photos/b/2.png", "photos/b/3.png", "photos/b/4.png"]
+    for name, image in zip(names, pixels, strict=True):
+        Image.fromarray(image[..., 0]).save(name)
+    np.save("all.npy", pixels[..., 0])
+    np.savez("one.npz", images=pixels)
+    np.savez("two.npz", train=pixels[:3], test=pixels[3:], labels=np.arange(5))
+    return names

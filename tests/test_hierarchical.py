@@ -1,4 +1,4 @@
-"""The hierarchical model: what must be one number by two routes, and what is refused."""
+"""The hierarchical model: what must be one number by two routes."""
 
 import itertools
 
@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
+from helpers.hierarchies import moved, two_kinds
 from helpers.models import small_vae
 from helpers.parts import HIERARCHIES, name_of
 from scipy import stats
@@ -14,31 +15,14 @@ from scipy import stats
 import tfp_vae
 from tfp_vae import callbacks
 from tfp_vae.layers.hierarchical import HierarchicalKL, HierarchicalPosterior
-from tfp_vae.networks import pyramid
-from tfp_vae.networks.map_hierarchy import MapHierarchy
 from tfp_vae.priors.hierarchical import HierarchicalPrior
 
 tfd = tfp.distributions
-MAPS = {"model": "hierarchical", "network": "conv", "filters": (4, 8)}
 
 
 @pytest.fixture(scope="module")
 def images():
-    """100 images of zeros and ones [100, 8, 9, 1], half of them with a bright upper half."""
-    drawn = np.random.default_rng(0).random((100, 8, 9, 1)) > 0.6
-    drawn[:50, :4] = True
-    return drawn.astype(np.float32)
-
-
-def moved(vae):
-    """`vae`, its weights moved at random, so that no initial zero hides anything."""
-    random = np.random.default_rng(0)
-    # The maps' start larger: by more, scales of 1e-4 would leave few digits of a density.
-    on_maps = len(vae.encoder.layers[-1].top_down.level_shapes[0]) > 1
-    for weight in vae.trainable_weights:
-        change = random.normal(0, 0.05 if on_maps else 0.2, weight.shape)
-        weight.assign_add(change.astype(np.float32))
-    return vae
+    return two_kinds()
 
 
 @pytest.fixture(scope="module", params=HIERARCHIES, ids=name_of)
@@ -185,74 +169,6 @@ def test_metrics_name_the_levels_and_their_sum_is_the_kl(images):
     )
 
 
-def test_it_starts_at_its_prior_and_at_the_mean_image(images):
-    for options in HIERARCHIES:
-        grey = images * 0.5 + 0.2
-        vae = small_vae(**options, likelihood="independent_normal", images=grey)
-        posterior = vae.encoder(images)
-        levels = vae._regularizer.level_divergences(posterior)
-        assert np.sum(levels, axis=0).mean() < 2 * vae.prior_layer.latent_size
-        decoded = vae.decoder(vae.prior.sample(5)).mean().numpy().mean(axis=0)
-        assert np.abs(decoded.mean() - grey.mean()) < 0.05
-        assert float(vae.decoder.layers[-1].scale) == pytest.approx(
-            float(np.sqrt(np.mean((grey - grey.mean(axis=0)) ** 2))), rel=1e-3
-        )
-
-
-@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 13, 3), (28, 28, 1)])
-def test_maps_have_the_image_s_size_and_the_order_of_the_parameters(shape):
-    hierarchy = MapHierarchy("silu", (4, 4), 1, shape, (2, 1), (3, 1))
-    top_down = hierarchy.top_down((2, *shape), 1.0)
-    pixels = top_down(tf.random.stateless_normal([3, sum(top_down.sizes)], [0, 1]))
-    assert pixels.shape == (3, 2 * np.prod(shape))
-    top_down.parameters_per_pixel = 1
-    maps = tf.reshape(
-        top_down(tf.random.stateless_normal([3, sum(top_down.sizes)], [0, 1])), [3, *shape[:2], -1]
-    )
-    np.testing.assert_array_equal(pixels, pyramid.flat_parameters(maps, 2))
-    sides = [pyramid.smallest(*shape[:2], level) for level in (2, 1)]
-    assert top_down.level_shapes == [(*sides[0], 3)] * 2 + [(*sides[1], 1)]
-
-
-def test_the_default_maps_follow_the_image():
-    hierarchy = MapHierarchy("silu", (), 2, (28, 28, 1), (), ())
-    assert (hierarchy.filters, hierarchy.groups) == ((32, 48), (4, 3))
-    shapes = hierarchy.top_down((1, 28, 28, 1), 1.0).level_shapes
-    assert shapes == [(7, 7, 4)] * 4 + [(14, 14, 2)] * 3
-    large = MapHierarchy("silu", (), 2, (64, 64, 3), (), ())
-    assert (large.filters, large.groups) == ((16, 32, 48, 64), (4, 3, 2, 1))
-
-
-def test_densities_stay_float32_under_mixed_precision(images):
-    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    try:
-        for options in HIERARCHIES:
-            vae = moved(small_vae(**options))
-            posterior = vae.encoder(images[:5])
-            likelihood = vae._decoded(posterior, training=False)
-            assert posterior.drawn.state.dtype == tf.bfloat16
-            assert posterior.drawn.latents.dtype == posterior.mean().dtype == tf.float32
-            found = likelihood.log_prob(images[:5]), vae.divergence(posterior)
-            assert all(each.dtype == tf.float32 for each in found)
-            density = posterior.log_prob(posterior.drawn.latents + 0.0)
-            np.testing.assert_allclose(posterior.drawn.log_posterior, density, rtol=1e-3)
-            vae.fit(images, batch_size=50, epochs=1, verbose=0)
-    finally:
-        tf_keras.mixed_precision.set_global_policy("float32")
-
-
-@pytest.mark.parametrize(
-    "options",
-    [HIERARCHIES[0], pytest.param(HIERARCHIES[1], marks=pytest.mark.slow)],
-    ids=name_of,
-)
-def test_the_step_compiles_under_xla_for_any_batch(options, images):
-    vae = small_vae(**options)
-    vae.compile("adam", jit_compile=True)
-    history = vae.fit(images, batch_size=64, epochs=1, verbose=0).history
-    assert np.isfinite(history["loss"][0])
-
-
 @tf_keras.saving.register_keras_serializable("tests")
 class Bound(tfp_vae.Prior):
     """q(z|x) of a grey image, as a VampPrior has it of many."""
@@ -288,37 +204,3 @@ def test_an_encoder_alone_is_saved(tmp_path, images):
     loaded = tf_keras.models.load_model(tmp_path / "encoder.keras")
     assert isinstance(loaded.layers[-1], HierarchicalPosterior)
     np.testing.assert_array_equal(loaded(images).mean(), vae.encoder(images).mean())
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"latent_size": (3,)}, "latent_size 3: expected a number >= 1 for each of 2 levels"),
-        ({"latent_size": (3, 0)}, "latent_size 3 0: expected a number >= 1 for each of 2"),
-        ({"latent_size": (3, 2), "model": "vae"}, "latent_size 3 2: only for model hierarchical"),
-        ({**MAPS, "latent_size": 3}, "latent_size 3: only for network dense: expected groups"),
-        ({"groups": (2,)}, r"groups 2: only for network conv, resnet"),
-        (
-            {"groups": (2,), "model": "vae", "latent_size": 3},
-            "groups 2: only for model hierarchical, not vae",
-        ),
-        ({**MAPS, "groups": (2,)}, r"groups 2: expected 2 numbers, one for each res.*: 2x3, 4x5"),
-        ({"posterior": "deterministic"}, "posterior deterministic has no density: expected multi"),
-        (
-            {**MAPS, "posterior": "deterministic"},
-            "posterior deterministic: for vectors of latents: expected independent_normal",
-        ),
-        ({"kl": "exact"}, "kl exact: that of a hierarchy is a mean over draws"),
-        ({"hidden_units": ()}, "hidden_units: expected at least one for model hierarchical"),
-        ({"prior": mixture(5)}, "prior over 5 latents: expected 2, those of the top level"),
-        ({"model": "tree"}, "model 'tree': expected one of vae, hierarchical"),
-    ],
-    ids=str,
-)
-def test_what_cannot_be_built_is_named(options, message):
-    options = {"model": "hierarchical", **options}
-    if options.get("network", "dense") == "dense":
-        options = {"latent_size": (4, 2), **options}
-    with pytest.raises(ValueError, match=message) as raised:
-        tfp_vae.build_vae((8, 9, 1), **options)
-    assert "\n" not in str(raised.value)

@@ -3,9 +3,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
-from helpers.models import small_vae
+from helpers.models import fitted_to_linear_data, small_vae
 from helpers.parts import POSTERIORS
-from sklearn.decomposition import PCA
 
 import tfp_vae
 
@@ -65,21 +64,8 @@ def test_a_deterministic_posterior_has_no_kl(grey_images):
 
 def test_the_loss_is_the_negative_elbo_of_a_linear_gaussian_model():
     """Its optimum is probabilistic PCA (Tipping and Bishop, 1999): a closed form to reach."""
-    rng = np.random.default_rng(0)
-    latents, pixels = 3, 30
-    loadings = rng.normal(size=(latents, pixels)) * 0.5
-    data = rng.normal(size=(2000, latents)) @ loadings + 0.1 * rng.normal(size=(2000, pixels)) + 0.5
-    data = data.astype(np.float32)
-    images = data.reshape(-1, 5, 6, 1)
-    tf_keras.utils.set_random_seed(0)
-    vae = tfp_vae.build_vae(
-        (5, 6, 1), latents, hidden_units=(), likelihood="independent_normal", seed=0
-    )
-    rate = tf_keras.optimizers.schedules.CosineDecay(0.02, 3000)
-    vae.compile(tf_keras.optimizers.Adam(rate), jit_compile=True, steps_per_execution=50)
-    vae.fit(images, batch_size=200, epochs=300, verbose=0)
-    elbo = vae.evaluate(images, batch_size=2000, return_dict=True, verbose=0)["elbo"]
-    closed_form = PCA(latents).fit(data).score(data)
+    logs, closed_form = fitted_to_linear_data()
+    elbo = logs["elbo"]
     assert elbo == pytest.approx(closed_form, abs=0.1)
     assert elbo < closed_form + 0.03  # a bound, up to the noise of one draw for each image
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 from scipy import stats
+from sklearn.decomposition import PCA
 
 import tfp_vae
 from tfp_vae.layers.base import Draws
@@ -68,6 +69,30 @@ def vae_of(posterior_layer, params_size, latent_size, image_shape=(6, 6, 1), pri
     vae = tfp_vae.VAE(encoder=encoder, decoder=decoder, prior=prior)
     vae.compile(tf_keras.optimizers.Adam(1e-2))
     return vae
+
+
+def fitted_to_linear_data(**options):
+    """A linear model after training on 2,000 images of three linear factors and noise.
+
+    Returns:
+      Its logs on them, and the log-likelihood of probabilistic PCA (Tipping and Bishop, 1999), the
+      optimum.
+    """
+    rng = np.random.default_rng(0)
+    latents, pixels = 3, 30
+    loadings = rng.normal(size=(latents, pixels)) * 0.5
+    data = rng.normal(size=(2000, latents)) @ loadings + 0.1 * rng.normal(size=(2000, pixels)) + 0.5
+    data = data.astype(np.float32)
+    images = data.reshape(-1, 5, 6, 1)
+    tf_keras.utils.set_random_seed(0)
+    vae = tfp_vae.build_vae(
+        (5, 6, 1), latents, hidden_units=(), likelihood="independent_normal", seed=0, **options
+    )
+    rate = tf_keras.optimizers.schedules.CosineDecay(0.02, 3000)
+    vae.compile(tf_keras.optimizers.Adam(rate), jit_compile=True, steps_per_execution=50)
+    vae.fit(images, batch_size=200, epochs=300, verbose=0)
+    logs = vae.evaluate(images, batch_size=2000, return_dict=True, verbose=0)
+    return logs, PCA(latents).fit(data).score(data)
 
 
 def closed_form_kl(posterior):
