@@ -106,10 +106,6 @@ def test_the_step_compiles_under_xla_for_any_batch(options, images):
         ),
         ({"kl": "exact"}, "kl exact: that of a hierarchy is a mean over draws"),
         ({"hidden_units": ()}, "hidden_units: expected at least one for model hierarchical"),
-        (
-            {"prior": tfp_vae.StandardNormal(5)},
-            "prior over 5 latents: expected 2, those of the top level",
-        ),
         ({"model": "tree"}, "model 'tree': expected one of vae, hierarchical"),
     ],
     ids=str,
@@ -121,3 +117,11 @@ def test_what_cannot_be_built_is_named(options, message):
     with pytest.raises(ValueError, match=message) as raised:
         tfp_vae.build_vae((8, 9, 1), **options)
     assert "\n" not in str(raised.value)
+
+
+def test_a_prior_of_another_size_than_the_top_level_is_named():
+    message = "prior over 5 latents: expected 2, those of the top level"
+    with pytest.raises(ValueError, match=message):
+        tfp_vae.build_vae(
+            (8, 9, 1), latent_size=(4, 2), model="hierarchical", prior=tfp_vae.StandardNormal(5)
+        )
