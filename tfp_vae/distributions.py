@@ -6,17 +6,24 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 
-class Float32Distribution(tfd.Distribution):
-    """A distribution in float32 whose event shape is known, and whose batch is not sliced.
+class OwnDistribution(tfd.Distribution):
+    """A distribution whose event shape is known, and whose batch is not sliced.
 
     Args:
       parameters: what its constructor was given, with `name`.
       reparameterized: whether draws have a gradient by the parameters.
+      dtype: of a draw; densities are float32.
     """
 
-    def __init__(self, parameters: dict[str, Any], *, reparameterized: bool) -> None:
+    def __init__(
+        self,
+        parameters: dict[str, Any],
+        *,
+        reparameterized: bool = False,
+        dtype: tf.DType = tf.float32,
+    ) -> None:
         super().__init__(
-            dtype=tf.float32,
+            dtype=dtype,
             reparameterization_type=(
                 tfd.FULLY_REPARAMETERIZED if reparameterized else tfd.NOT_REPARAMETERIZED
             ),

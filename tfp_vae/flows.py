@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
-from tfp_vae.distributions import Float32Distribution
+from tfp_vae.distributions import OwnDistribution
 
 MAX_LOG_SCALE = 2.0  # of one coupling: a factor of at most 7.4, so that no coupling overflows
 MOMENT_PAIRS = 32  # antithetic pairs of fixed draws, whose mean and deviation are a flow's
@@ -126,7 +126,7 @@ class Couplings(tf_keras.layers.Layer):
         return z, total
 
 
-class NormalFlow(Float32Distribution):
+class NormalFlow(OwnDistribution):
     """The distribution of f(x) for x from a Normal with a diagonal covariance, f being couplings.
 
     log p(z) = log N(x) - log |det df/dx| at x = f^-1(z). At the last draw of the distribution, it

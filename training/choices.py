@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfp_vae.images.convert import to_float
-from tfp_vae.models import MAP_POSTERIOR
+from tfp_vae.models import MAP_POSTERIOR, MODELS_OF_CODES
 from training.config import Config
 from training.data.split import Split
 
@@ -49,7 +49,7 @@ def choose(config: Config, train: Split) -> tuple[Config, dict[str, Choice]]:
         choices[name] = choice
         return choice.value
 
-    network = chosen("network", _network(train.shape))
+    network = chosen("network", _network(config.model, train.shape))
     likelihood = chosen("likelihood", _likelihood(train))
     epochs = chosen("epochs", _epochs(network, train.count // config.batch_size))
     values = {"network": network, "likelihood": likelihood, "epochs": epochs}
@@ -72,7 +72,9 @@ def sentence(choices: dict[str, Choice]) -> str:
     return f"chosen for these images: {each}"
 
 
-def _network(shape: tuple[int, int, int]) -> Choice:
+def _network(model: str, shape: tuple[int, int, int]) -> Choice:
+    if model in MODELS_OF_CODES:
+        return Choice("resnet", "codes on a grid")
     size = "x".join(map(str, shape))
     if math.prod(shape) <= MAX_DENSE_VALUES:
         return Choice("dense", f"{size} pixels, at most {MAX_DENSE_VALUES:,} values")

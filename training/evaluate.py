@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from tfp_vae.evaluation.report import Evaluation
+    from tfp_vae.evaluation.figures import Evaluation
     from training.data.splits import Splits
 
 READ_BATCH = 500  # images
@@ -137,7 +137,10 @@ def table(found: "Evaluation", kl: str) -> str:
       found: what `tfp_vae.evaluate` returned. Figures in `refused` are listed with the reason.
       kl: the form of the KL, `Description.kl`.
     """
-    from tfp_vae.evaluation.report import ACTIVE_VARIANCE
+    import numpy as np
+
+    from tfp_vae.evaluation.codes import perplexity
+    from tfp_vae.evaluation.figures import ACTIVE_VARIANCE
 
     k, n = found.num_samples, found.num_images
     means = [
@@ -159,14 +162,17 @@ def table(found: "Evaluation", kl: str) -> str:
     if found.monte_carlo_error is not None and k > 1:
         error = found.monte_carlo_error
         lines.append(f"{'Monte Carlo standard error of log p(x)':44}{error:12.4f} nats")
-    size = len(found.mean_variance)
-    name = f"active units, variance of the mean > {ACTIVE_VARIANCE}"
-    lines.append(f"{name:44}{found.active_units:12} of {size}")
+    if found.mean_variance is not None:
+        name = f"active units, variance of the mean > {ACTIVE_VARIANCE}"
+        lines.append(f"{name:44}{found.active_units:12} of {len(found.mean_variance)}")
+    for counts in () if found.code_counts is None else found.code_counts:
+        used = f"{np.count_nonzero(counts):12} of {len(counts)}"
+        lines.append(f"{'codes that occur':44}{used}, perplexity {perplexity(counts):.1f}")
     if found.kl_per_dimension is not None:
         kind = "marginals only: correlations not counted" if found.full_covariance else "exact"
         lines.append(f"KL of each dimension, largest first, nats ({kind}):")
         largest = sorted(found.kl_per_dimension, reverse=True)
-        rows = [largest[start : start + 8] for start in range(0, size, 8)]
+        rows = [largest[start : start + 8] for start in range(0, len(largest), 8)]
         lines += ["".join(f"{value:10.4f}" for value in row) for row in rows]
     for reason in dict.fromkeys(found.refused.values()):
         names = [name for name, why in found.refused.items() if why == reason]
@@ -177,7 +183,7 @@ def table(found: "Evaluation", kl: str) -> str:
 def _draw(
     found: "Evaluation", labels: "np.ndarray | None", names: Sequence[str] | None = None
 ) -> "Figure":
-    """The KL of each dimension, and the latent means in their two main directions.
+    """The KL of each latent or the use of the codes, and the latents in two main directions.
 
     Args:
       found: what `tfp_vae.evaluate` returned of N images.
@@ -190,20 +196,14 @@ def _draw(
     from matplotlib.figure import Figure
     from sklearn.decomposition import PCA
 
-    from tfp_vae.evaluation.report import ACTIVE_VARIANCE
+    from training.figure import draw_codes, draw_latents
 
     figure = Figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    bars, name = found.kl_per_dimension, "KL from the prior, nats"
-    if bars is None:
-        bars, name = found.mean_variance, "variance of the mean"
-    order = np.argsort(bars)[::-1]
-    active = found.mean_variance[order] > ACTIVE_VARIANCE
-    for chosen, colour, kind in ((active, "C0", "active"), (~active, "0.75", "inactive")):
-        left.bar(np.flatnonzero(chosen), bars[order][chosen], color=colour, label=kind)
-    left.set(xlabel="latent dimension, sorted", ylabel=name)
-    left.set_title(f"{found.active_units} of {len(bars)} units are active")
-    left.legend()
+    if found.code_counts is None:
+        draw_latents(left, found)
+    else:
+        draw_codes(left, found.code_counts)
 
     points = np.zeros([found.num_images, 2])
     if found.num_images > 1:

@@ -51,7 +51,14 @@ HIERARCHIES = [
         "group_channels": (1, 1),
     },
 ]
-MODELS = {"vae": [{}], "hierarchical": HIERARCHIES}
+# Latents that are codes, in tests/test_codes.py.
+_SMALL = {"filters": (4, 6), "codebook_size": 8, "prior_width": 8, "prior_blocks": 1}
+CODES = [
+    {"model": "vq_vae", "network": "resnet", "code_size": 3, **_SMALL},
+    {"model": "vq_vae_2", "network": "conv", "code_size": 3, **_SMALL},
+    {"model": "vq_vae", "network": "conv", "quantizer": "finite_scalar", **_SMALL},
+]
+MODELS = {"vae": [{}], "hierarchical": HIERARCHIES, "vq_vae": CODES, "vq_vae_2": CODES}
 
 
 def cases(kind):

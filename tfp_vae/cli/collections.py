@@ -13,6 +13,9 @@ from tfp_vae.cli.app import one_line
 from tfp_vae.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from tfp_vae.inference.model import InferenceModel
     from tfp_vae.saved_model.contract import Description
 
 HELD_OUT_EVERY = 10  # every tenth image is held out, to measure how well a mixture predicts
@@ -28,7 +31,7 @@ def encode(
     *,
     reading: cli.ReadingFlags = cli.Reading(),
 ) -> None:
-    """Write q(z|x) of each image: name, label where there is one, mean, stddev.
+    """Write q(z|x) of each image: name, label where there is one, mean, stddev; or its code.
 
     Of a Normal, a .npz gets scale_tril too.
     """
@@ -38,15 +41,19 @@ def encode(
 
     model = tfp_vae.load(run)
     found = inputs.read(model, images, reading)
-    posterior = model.posterior(found.pixels)
+    if model.description.has_codes:
+        arrays = {"code": model.encode(found.pixels)}
+    else:
+        posterior = model.posterior(found.pixels)._asdict()
+        arrays = {key: value for key, value in posterior.items() if value is not None}
     texts = {"name": found.names}
     if found.labels is not None:
         texts["label"] = found.labels
     if kind == "npz":
-        arrays = {key: value for key, value in posterior._asdict().items() if value is not None}
         outputs.write_arrays(out, **texts, **arrays)
     else:
-        outputs.write_table(out, texts, mean=posterior.mean, stddev=posterior.stddev)
+        arrays.pop("scale_tril", None)
+        outputs.write_table(out, texts, **arrays)
     print(f"{len(found.names)} images, {model.latent_size} latents: {out}")
 
 
@@ -60,8 +67,8 @@ def build(
     metric: Annotated[
         Literal["euclidean", "symmetric_kl"],
         Parameter(
-            help="Distance of the means of q(z|x); or divergence of q(z|x), in nats, where "
-            "it is a Normal."
+            help="Distance of the means of q(z|x), of codes that of their vectors; or divergence "
+            "of q(z|x), in nats, where it is a Normal."
         ),
     ] = "euclidean",
     reading: cli.ReadingFlags = cli.Reading(),
@@ -79,7 +86,7 @@ def build(
     found = inputs.read(model, images, reading)
     names, labels = found.names, found.labels
     if metric == "euclidean":
-        built = Index(model.encode(found.pixels), names=names, labels=labels)
+        built = Index(_points(model, found.pixels), names=names, labels=labels)
     else:
         posterior = model.posterior(found.pixels)
         scales = posterior.scale_tril
@@ -119,8 +126,11 @@ def query(
     found = Index.load(index, fingerprint=model.fingerprint)
     given = inputs.read_one(model, image, conversion)
     pixels = given.pixels[0:1]
-    posterior = model.posterior(pixels)
-    nearest = found.query(posterior.mean, scale_trils=posterior.scale_tril, count=count)
+    if found.scale_trils is None:
+        nearest = found.query(_points(model, pixels), count=count)
+    else:
+        posterior = model.posterior(pixels)
+        nearest = found.query(posterior.mean, scale_trils=posterior.scale_tril, count=count)
     names = found.names[nearest.item[0]]
     if out is not None:
         shown = dataclasses.replace(conversion, resize=True)
@@ -134,6 +144,12 @@ def query(
     if label is not None:
         same = int(np.sum(found.labels[nearest.item[0]] == label))
         print(f"{same} of {len(names)} have the label of the query, {one_line(label)}")
+
+
+def _points(model: "InferenceModel", pixels: Any) -> "np.ndarray":
+    """What distances are measured between: latent means [N, D]; of codes their vectors."""
+    codes = model.encode(pixels)
+    return model.embed(codes).reshape(len(codes), -1)
 
 
 def mixture(
@@ -158,6 +174,7 @@ def mixture(
     from tfp_vae.latent_space import mixture as mixtures
 
     model = tfp_vae.load(run)
+    model.require_vectors("mixture")
     latents = model.encode(inputs.read(model, images, reading).pixels)
     held_out = np.arange(len(latents)) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
     if np.sum(~held_out) < max(components, 2) or not held_out.any():
@@ -205,6 +222,8 @@ def _described(description: "Description") -> dict[str, Any]:
     """The lines of `info` that say which family of model a run is."""
     names = ("model", "posterior", "prior", "likelihood", "log_likelihood", "kl", "contract")
     found = {name.replace("_", " "): getattr(description, name) for name in names}
+    if description.has_codes:
+        found["codes"] = f"of {description.codebook_size} in each codebook"
     if any(description.latent_levels):
         counts = collections.Counter(description.latent_levels)
         each = ", ".join(f"{count} at {level}" for level, count in counts.items())

@@ -74,6 +74,7 @@ def traverse(
     from tfp_vae.cli import inputs
 
     model = tfp_vae.load(run)
+    model.require_vectors("traverse")
     if level is not None:
         dimension = _of_level(model.description.latent_levels, level, dimension)
     outside = [index for index in dimension if not 0 <= index < model.latent_size]

@@ -81,17 +81,24 @@ def checked_image(image: Arrays, shape: tuple[int, ...]) -> Any:
     return checked_images(image if len(image.shape) == 4 else image[np.newaxis], shape)
 
 
-def checked_latents(latents: Arrays, latent_size: int) -> Any:
+def checked_latents(latents: Arrays, latent_size: int, codebook_size: int | None = None) -> Any:
     """`latents`, an array if they were lists, whose shape is [N, latent_size].
 
     Raises:
-      InputError: another shape.
+      InputError: another shape; or, where latents are codes, others than 0..codebook_size - 1.
     """
     latents = latents if hasattr(latents, "shape") else np.asarray(latents)
     if len(latents.shape) != 2 or latents.shape[1] != latent_size:
         raise InputError(f"latents of shape {_written(latents.shape)}: expected [N, {latent_size}]")
     if not (tf.as_dtype(latents.dtype).is_floating or tf.as_dtype(latents.dtype).is_integer):
         raise InputError(f"latents of {latents.dtype}: expected numbers")
+    if codebook_size is not None and latents.shape[0]:
+        low, high = np.min(latents), np.max(latents)
+        if not (np.all(np.equal(latents, np.round(latents))) and 0 <= low <= high < codebook_size):
+            raise InputError(
+                f"latents from {low:g} to {high:g}: expected codes, integers from 0 to "
+                f"{codebook_size - 1}"
+            )
     return latents
 
 

@@ -64,14 +64,30 @@ class Functions:
         if self.no_density:
             raise InputError(f"{purpose}: {self.no_density}")
 
+    def require_vectors(self, purpose: str) -> None:
+        """Raises an InputError that names `purpose`, if latents are codes."""
+        if self.description.has_codes:
+            raise InputError(
+                f"{purpose}: the latents of {self.description.model} are codes, which have no "
+                "distances and no moments: expected a model whose latents are numbers"
+            )
+
+    def checked_latents(self, latents: Arrays) -> Any:
+        """`latents`, an array if they were lists: [N, D], of codes integers from 0 to K - 1.
+
+        Raises:
+          InputError: others.
+        """
+        return batches.checked_latents(latents, self.latent_size, self.description.codebook_size)
+
     def _of_latents(
         self, name: str, latents: Arrays, *, output: str, seed: int | None = None
     ) -> np.ndarray:
-        latents = batches.checked_latents(latents, self.latent_size)
+        latents = self.checked_latents(latents)
         seed = None if seed is None else batches.checked_seed(seed)
 
         def inputs(rows: slice, number: int) -> batches.Inputs:
-            latent = {"latent": tf.cast(latents[rows], tf.float32)}
+            latent = {"latent": tf.cast(latents[rows], self.description.latent_dtype)}
             return latent if seed is None else {**latent, "seed": tf.constant([seed, number])}
 
         return self._batched(name, latents.shape[0], inputs, outputs=[output])[output]

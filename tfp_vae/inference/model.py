@@ -21,9 +21,10 @@ class InferenceModel(Functions):
 
     Images are [N, H, W, C], floats in [0, 1] or uint8 0..255: a NumPy array, a tensor, or anything
     with a shape, a dtype and slices, such as a memory map. Where one image is expected, [H, W, C].
-    Latents are [N, D]. N is any number, 0 too; the work is done a batch at a time, so memory grows
-    with the result alone, and a progress bar shows where it takes long. Results are NumPy arrays,
-    float32 unless said. Whatever is random is a function of its seed, 0..2147483647.
+    Latents are [N, D], of a model of codes integers from 0 to K - 1. N is any number, 0 too; the
+    work is done a batch at a time, so memory grows with the result alone, and a progress bar shows
+    where it takes long. Results are NumPy arrays, float32 unless said, codes int32.
+    Whatever is random is a function of its seed, 0..2147483647.
 
     Every method raises an InputError (a ValueError), in one line, for input of another shape, type
     or range, and where the model's family has no such number.
@@ -48,7 +49,8 @@ class InferenceModel(Functions):
         return saved_model.fingerprint(self.path)
 
     def posterior(self, images: Arrays) -> Posterior:
-        """q(z|x) of each image; the stddev of a deterministic one is 0."""
+        """q(z|x) of each image; the stddev of a deterministic one is 0. Not of codes."""
+        self.require_vectors("posterior")
         outputs = self.description.outputs["encode"]
         found = self._of_images("encode", images, outputs=outputs)
         if not self.description.posterior_is_normal:
@@ -56,8 +58,18 @@ class InferenceModel(Functions):
         return Posterior(**found)
 
     def encode(self, images: Arrays) -> np.ndarray:
-        """The mean of q(z|x) of each image: [N, D]."""
-        return self._of_images("encode", images, outputs=["mean"])["mean"]
+        """The mean of q(z|x) of each image, [N, D]; of a model of codes the codes, int32."""
+        output = self.description.outputs["encode"][0]
+        return self._of_images("encode", images, outputs=[output])[output]
+
+    def embed(self, latents: Arrays) -> np.ndarray:
+        """The vectors of codes [N, D]: [N, D, C]; of a model without codes the latents, [N, D, 1].
+
+        What distances between images are measured in (`latent_space.search`).
+        """
+        if not self.description.has_codes:
+            return np.asarray(self.checked_latents(latents))[..., np.newaxis]
+        return self._of_latents("embed", latents, output="embedding")
 
     def decode(self, latents: Arrays) -> np.ndarray:
         """The mean of p(x|z) at each latent: [N, H, W, C]."""
@@ -104,13 +116,13 @@ class InferenceModel(Functions):
         A Bernoulli likelihood makes it a probability of zeros and ones only.
         """
         images = batches.checked_images(images, self.image_shape)
-        latents = batches.checked_latents(latents, self.latent_size)
+        latents = self.checked_latents(latents)
         count = images.shape[0]
         if count != latents.shape[0]:
             raise InputError(f"{count} images, {latents.shape[0]} latents: expected equal numbers")
 
         def inputs(rows: slice, _: int) -> batches.Inputs:
-            latent = tf.cast(latents[rows], tf.float32)
+            latent = tf.cast(latents[rows], self.description.latent_dtype)
             return {"image": batches.floats(images[rows]), "latent": latent}
 
         output = "log_likelihood"
@@ -145,6 +157,7 @@ class InferenceModel(Functions):
         The first and the last are the reconstructions of `a` and `b`. `spherical` follows the arc
         between the latents in place of the straight line (`latent_space.paths.spherical`).
         """
+        self.require_vectors("interpolate")
         steps = batches.checked_count("steps", steps, least=2)
         path = paths.spherical if spherical else paths.linear
         return self.decode(path(self._latent(a), self._latent(b), steps=steps))
@@ -171,6 +184,7 @@ class InferenceModel(Functions):
 
         An attribute vector (Larsen et al., "Autoencoding beyond pixels", 2016).
         """
+        self.require_vectors("latent_direction")
         encoded = self.encode(images_with), self.encode(images_without)
         if not (len(encoded[0]) and len(encoded[1])):
             raise InputError("no images with, or none without: expected at least one of each")
@@ -185,6 +199,7 @@ class InferenceModel(Functions):
         Returns:
           [len(strengths), H, W, C]; strength 0 is the reconstruction, 1 moves by `direction`.
         """
+        self.require_vectors("apply_direction")
         (direction,) = batches.checked_latents(np.atleast_2d(direction), self.latent_size)
         return self.decode(self._latent(image) + np.outer(strengths, direction))
 

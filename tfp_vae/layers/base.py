@@ -60,6 +60,7 @@ class DistributionLayer(tfpl.DistributionLambda, CountedDraws):
       discrete: whether `log_prob` is the log of a probability; otherwise it is that of a density.
       binary: of a likelihood, whether it is a probability of images of zeros and ones only.
       counts_draws: whether it draws, so that `next_seed` may be called.
+      value_dtype: of a draw.
       has_density: False for a distribution with all mass on one point, which has no KL.
 
     Args:
@@ -72,6 +73,7 @@ class DistributionLayer(tfpl.DistributionLambda, CountedDraws):
     discrete = False
     binary = False
     has_density = True
+    value_dtype = "float32"
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class DistributionLayer(tfpl.DistributionLambda, CountedDraws):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs["dtype"] = "float32"
+        kwargs["dtype"] = self.value_dtype
         if isinstance(convert_to_tensor_fn, dict):
             convert_to_tensor_fn = tf_keras.saving.deserialize_keras_object(convert_to_tensor_fn)
         names = {fn: name for name, fn in _CONVERT_TO_TENSOR_FNS.items()}
@@ -99,6 +101,10 @@ class DistributionLayer(tfpl.DistributionLambda, CountedDraws):
         self.counts_draws = name == "sample"
         if self.counts_draws:
             self.count_draws(seed)
+
+    def centre(self, distribution: tfd.Distribution) -> tf.Tensor:
+        """The latent that stands for `distribution` where no draw is wanted: its mean."""
+        return distribution.mean()
 
     def draw(self, distribution: tfd.Distribution) -> tf.Tensor:
         """One more draw from `distribution`, from the layer's own generator."""

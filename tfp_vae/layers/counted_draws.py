@@ -29,9 +29,13 @@ class CountedDraws:
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
 
-    def next_seed(self) -> tf.Tensor:
-        """The seed of one more draw, int64 [2]."""
+    def next_seed(self, of_replica: bool = True) -> tf.Tensor:
+        """The seed of one more draw, int64 [2].
+
+        Args:
+          of_replica: whether each replica has its own; otherwise all have the same.
+        """
         context = tf.distribute.get_replica_context()
-        replica = 0 if context is None else context.replica_id_in_sync_group
+        replica = 0 if context is None or not of_replica else context.replica_id_in_sync_group
         first = tf.cast(replica, tf.int64) * 2**32 + self._first_seed
         return tf.stack([first, self._draws.assign_add(1)])

@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
-from tfp_vae.distributions import Float32Distribution
+from tfp_vae.distributions import OwnDistribution
 from tfp_vae.layers.pixels import PerPixel
 from tfp_vae.layers.shared_scale import SharedScale, weighted_mean
 
@@ -18,7 +18,7 @@ MIN_SCALE = 1e-4  # in pixel units: then all but 1e-8 of the mass is on the near
 STDDEV_OF_UNIT_SCALE = np.pi / np.sqrt(3.0)
 
 
-class DiscretizedLogistic(Float32Distribution):
+class DiscretizedLogistic(OwnDistribution):
     """A logistic whose mass in the interval around each of 256 levels is that level's probability.
 
     Kingma et al., "Improved variational inference with inverse autoregressive flow" (2016). The

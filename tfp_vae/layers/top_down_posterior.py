@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
-from tfp_vae.distributions import Float32Distribution
+from tfp_vae.distributions import OwnDistribution
 
 if TYPE_CHECKING:
     from tfp_vae.layers.hierarchical import HierarchicalPosterior
@@ -27,7 +27,7 @@ class Pass(NamedTuple):
     state: tf.Tensor  # the last state of the top-down path
 
 
-class TopDownPosterior(Float32Distribution):
+class TopDownPosterior(OwnDistribution):
     """q(u|x) = q(u_L|x) ... q(u_1 | u_>1, x), an event being [D], the top level first.
 
     Every draw or density takes one pass down the levels, on the path that the decoder takes too.

@@ -1,6 +1,6 @@
 """Models: a posterior, a prior and a likelihood under one objective, trained by `fit`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval, Lt
 
@@ -37,9 +37,43 @@ OBJECTIVES = Registry(
 
 _Numbers = tuple[Annotated[int, Interval(ge=1, lt=2**31)], ...]
 
+_CODES = {
+    "quantizer": Option(
+        Literal["vector", "finite_scalar"],
+        "vector",
+        "What makes codes of feature maps: a codebook of vectors, or numbers that are rounded.",
+    ),
+    "codebook_size": Option(
+        Annotated[int, Interval(ge=2, le=65536)],
+        512,
+        "Codes in the codebook, of each level; with finite_scalar a product of numbers up to 8.",
+    ),
+    "code_size": Option(
+        Annotated[int, Interval(ge=1, le=65536)],
+        64,
+        "Dimensions of a code of the vector quantizer.",
+    ),
+    "prior_width": Option(
+        Annotated[int, Interval(ge=4, le=65536)],
+        128,
+        "Channels of the prior of codes, a multiple of 32.",
+    ),
+    "prior_blocks": Option(
+        Annotated[int, Interval(ge=1, le=1000)],
+        4,
+        "Blocks of attention in the prior of codes.",
+    ),
+    "prior_epochs": Option(
+        Annotated[int, Interval(ge=0, lt=2**31)] | None,
+        None,
+        "Epochs of the prior of codes, after those of the model; by default as many; 0 leaves it "
+        "uniform.",
+    ),
+}
+
 MODELS = Registry(
     "model",
-    "Graph of the latents: one vector, or levels of them, each given those above it.",
+    "Graph of the latents: one vector, levels of them, each given those above it, or codes.",
     {
         "vae": Part("tfp_vae.models.vae:VAE"),
         "hierarchical": Part(
@@ -59,8 +93,13 @@ MODELS = Registry(
                 ),
             },
         ),
+        "vq_vae": Part("tfp_vae.models.quantized:QuantizedVAE", _CODES),
+        "vq_vae_2": Part("tfp_vae.models.quantized:QuantizedVAE2", _CODES),
     },
 )
+
+# Those whose latents are codes, with their number of levels.
+MODELS_OF_CODES = {"vq_vae": 1, "vq_vae_2": 2}
 
 # The posterior of a hierarchy of feature maps; POSTERIORS.default counts as not given there.
 MAP_POSTERIOR = "independent_normal"

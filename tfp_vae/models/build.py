@@ -14,7 +14,7 @@ from tfp_vae.layers.base import DistributionLayer
 from tfp_vae.layers.input_noise import InputNoise
 from tfp_vae.layers.kl import KLDivergenceRegularizer
 from tfp_vae.layers.shared_scale import SharedScale
-from tfp_vae.models import PARTS, build_hierarchical
+from tfp_vae.models import MODELS_OF_CODES, PARTS, build_hierarchical, build_quantized
 from tfp_vae.models.statistics import Statistics
 from tfp_vae.models.vae import VAE
 from tfp_vae.priors.base import Prior
@@ -87,6 +87,7 @@ def build_vae(
     }
     arguments = _arguments(chosen, options)
     free_bits = arguments["objective"].pop("free_bits", 0.0)
+    arguments["model"].pop("prior_epochs", None)  # of training, not of the model
 
     def make(kind: str, *positional: Any, **named: Any) -> Any:
         return PARTS[kind][chosen[kind]].load()(*positional, **named, **arguments[kind])
@@ -97,6 +98,31 @@ def build_vae(
             made.start(image_shape, images)
         return as_prior(made)
 
+    if model in MODELS_OF_CODES:
+        return build_quantized.build(
+            make,
+            # Without noise: an image has one code.
+            lambda pixels, likelihood_layer: (
+                pixels
+                if images is None
+                else _entering(pixels, statistics, likelihood_layer, seed, noise=0.0)
+            ),
+            statistics,
+            image_shape,
+            images,
+            model=model,
+            network=network,
+            posterior=posterior,
+            prior=prior,
+            latent_size=latent_size,
+            **arguments["model"],
+            **arguments["objective"],
+            objective=objective,
+            free_bits=free_bits,
+            kl=kl,
+            beta=beta,
+            seed=seed,
+        )
     if model != PARTS["model"].default:
         return build_hierarchical.build(
             make,

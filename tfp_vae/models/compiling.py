@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
@@ -15,6 +16,19 @@ def negative_log_likelihood(images: tf.Tensor, likelihood: tfd.Distribution) -> 
 
 class CompiledModel(tf_keras.Model):
     """A `tf_keras.Model` with the reconstruction term as its loss, and its optimizer saved."""
+
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any
+    ) -> tf_keras.callbacks.History:
+        """As `tf_keras.Model.fit`; validation too may be images alone."""
+        if isinstance(validation_data, np.ndarray | tf.Tensor):
+            validation_data = (validation_data,)
+        return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
+
+    @property
+    def learned_weights(self) -> list[tf.Variable]:
+        """What training moves, and what is kept of its best epoch."""
+        return self.trainable_weights
 
     def compile(
         self, optimizer: Any = "rmsprop", loss: Any = negative_log_likelihood, **kwargs: Any

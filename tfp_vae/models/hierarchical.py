@@ -96,7 +96,6 @@ class HierarchicalVAE(VAE):
         names = [f"kl_{number}" for number in numbers] if one_draw else []
         self.level_trackers = [tf_keras.metrics.Mean(name=name) for name in names]
 
-    @property
     def named_parts(self) -> tuple[DistributionLayer, Prior]:
         """As `VAE.named_parts`: the posterior of a level, and the prior of the top one."""
         return self.encoder.layers[-1].families[0], self.prior_layer.top

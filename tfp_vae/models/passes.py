@@ -46,6 +46,8 @@ class Pass(NamedTuple):
     """The importance-weighted bound, without beta: [B]; None for the ELBO."""
     weights: tf.Tensor | None = None
     """Of each draw in the decoder's gradient, 1 on average: [K * B]; None: all alike."""
+    posterior: tfd.Distribution | None = None
+    """q(z|x), where there is one draw."""
 
 
 class Drawn(NamedTuple):
@@ -67,7 +69,7 @@ def one_draw(vae: "VAE", batch: Batch, training: bool) -> Pass:
     kl = getattr(posterior, "counted_kl", None)  # what the regularizer has found
     kl = vae.divergence(posterior) if kl is None else kl
     terms = objectives.elbo(likelihood.log_prob(targets), kl)
-    return Pass(loss, terms, likelihood, targets, sample_weight)
+    return Pass(loss, terms, likelihood, targets, sample_weight, posterior=posterior)
 
 
 def several_draws(

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
@@ -126,9 +125,8 @@ class VAE(CompiledModel):
         """p(z) over [D] now."""
         return self.prior_layer()
 
-    @property
     def named_parts(self) -> tuple[tf_keras.layers.Layer, Prior]:
-        """The layers that a description names as posterior and prior."""
+        """What a description names. No property: in those tf_keras finds layers to save."""
         return self.encoder.layers[-1], self.prior_layer
 
     @property
@@ -172,8 +170,6 @@ class VAE(CompiledModel):
         shape, likelihood_layer = self.encoder.input_shape[1:], self.decoder.layers[-1]
         for data in (x if y is None else (x, y), validation_data):
             check_training_data(data, shape, likelihood_layer)
-        if isinstance(validation_data, np.ndarray | tf.Tensor):
-            validation_data = (validation_data,)
         return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
 
     def divergence(
@@ -215,10 +211,14 @@ class VAE(CompiledModel):
         with tf.GradientTape() as tape:
             done, logs = self._forward(data, training=True)
         self.optimizer.minimize(done.loss, self.trainable_variables, tape=tape)
+        self._calibrate(done)
+        return logs
+
+    def _calibrate(self, done: passes.Pass) -> None:
+        """Moves, after the optimizer's step, what is fitted without a gradient."""
         likelihood_layer = self.decoder.layers[-1]
         if isinstance(likelihood_layer, SharedScale):
             likelihood_layer.calibrate(done.likelihood, done.targets, done.weights)
-        return logs
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         return self._forward(data, training=False)[1]

@@ -1,5 +1,7 @@
 """Convolutions of stride two."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -7,7 +9,7 @@ import tf_keras
 from tfp_vae.networks import pyramid
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel, with_bias
-from tfp_vae.networks.map_hierarchy import OnMaps
+from tfp_vae.networks.on_maps import OnMaps
 
 tfkl = tf_keras.layers
 
@@ -27,24 +29,22 @@ class Conv(OnMaps):
         self.activation = activation
         self.filters = filters
 
-    def encode(self, images: tf.Tensor) -> tf.Tensor:
-        """Features [B, F] of images [B, H, W, C]."""
+    def features(self, images: tf.Tensor) -> tf.Tensor:
+        """The smallest feature map [B, h, w, F] of images [B, H, W, C]."""
         x = images
-        for filters in self.filters or pyramid.default_filters(*images.shape[1:3]):
-            hidden = ACTIVATIONS[self.activation]
-            x = tfkl.Conv2D(filters, 3, strides=2, padding="same", **hidden)(x)
-        return tfkl.Flatten()(x)
+        for filters in self.levels(*images.shape[1:3]):
+            x = tfkl.Conv2D(filters, 3, strides=2, padding="same", **self.entry)(x)
+        return x
 
-    def decode(self, latents: tf.Tensor, start: np.ndarray, spread: float = 1.0) -> tf.Tensor:
-        """Parameters of p(x|z) at latents [B, D], as `Network.decode`."""
-        hidden = ACTIVATIONS[self.activation]
+    @property
+    def entry(self) -> dict[str, Any]:
+        return ACTIVATIONS[self.activation]
+
+    def parameters(self, x: tf.Tensor, start: np.ndarray, spread: float = 1.0) -> tf.Tensor:
+        """Parameters of p(x|z) from the smallest feature map, as `Network.decode`."""
         parameters, height, width, channels = start.shape
-        levels = self.filters or pyramid.default_filters(height, width)
-        rows, columns = pyramid.smallest(height, width, len(levels))
-        x = tfkl.Dense(rows * columns * levels[-1], **hidden)(latents)
-        x = tfkl.Reshape((rows, columns, levels[-1]))(x)
-        for filters in reversed(levels):
-            x = tfkl.Conv2DTranspose(filters, 3, strides=2, padding="same", **hidden)(x)
+        for filters in reversed(self.levels(height, width)):
+            x = tfkl.Conv2DTranspose(filters, 3, strides=2, padding="same", **self.entry)(x)
         x = pyramid.cropped(x, height, width)
         last = tfkl.Conv2D(
             parameters * channels, 3, padding="same", kernel_initializer=last_kernel(spread)

@@ -86,29 +86,6 @@ class MapTopDown(TopDown):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-class OnMaps:
-    """What `conv` and `resnet` share: their hierarchy.
-
-    Attributes:
-      maps: convolutions in a residual block of it.
-    """
-
-    activation: str
-    filters: tuple[int, ...]
-    maps: int
-
-    def hierarchy(
-        self,
-        image_shape: tuple[int, ...],
-        groups: tuple[int, ...],
-        group_channels: tuple[int, ...],
-    ) -> "MapHierarchy":
-        """The paths of a hierarchy of feature maps, as `MapHierarchy` takes its arguments."""
-        return MapHierarchy(
-            self.activation, self.filters, self.maps, image_shape, groups, group_channels
-        )
-
-
 class MapHierarchy:
     """The two paths of a hierarchy of feature maps.
 

@@ -14,13 +14,13 @@ FIRST_FILTERS, MAX_FILTERS = 32, 128
 LARGE_SIDE, FIRST_OF_LARGE = 32, 16
 
 
-def default_filters(height: int, width: int) -> tuple[int, ...]:
-    """Filters of each level: as many halvings as leave at most 7 x 7 positions.
+def default_filters(height: int, width: int, positions: int = MAX_POSITIONS) -> tuple[int, ...]:
+    """Filters of each level: as many halvings as leave at most `positions` in each direction.
 
     For 8x8 pixels (32,), 28x28 (32, 64), 64x64 (16, 32, 64, 128); they double up to 128.
     """
     first = FIRST_FILTERS if max(height, width) <= LARGE_SIDE else FIRST_OF_LARGE
-    levels = math.ceil(math.log2(max(height, width) / MAX_POSITIONS))
+    levels = math.ceil(math.log2(max(height, width) / positions))
     return tuple(min(first * 2**level, MAX_FILTERS) for level in range(max(levels, 1)))
 
 

@@ -10,7 +10,7 @@ from tfp_vae.networks import pyramid
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel, with_bias
 from tfp_vae.networks.blocks import Residual
-from tfp_vae.networks.map_hierarchy import OnMaps
+from tfp_vae.networks.on_maps import OnMaps
 
 tfkl = tf_keras.layers
 
@@ -36,31 +36,28 @@ class ResNet(OnMaps):
         self.hidden = ACTIVATIONS[activation]
         self.filters = filters
 
-    def encode(self, images: tf.Tensor) -> tf.Tensor:
-        """Features [B, F] of images [B, H, W, C]."""
+    def features(self, images: tf.Tensor) -> tf.Tensor:
+        """The smallest feature map [B, h, w, F] of images [B, H, W, C]."""
         x = images
-        for filters in self.filters or pyramid.default_filters(*images.shape[1:3]):
-            x = tfkl.Conv2D(filters, pyramid.KERNEL, strides=2, padding="same", **self._kernel)(x)
+        for filters in self.levels(*images.shape[1:3]):
+            x = tfkl.Conv2D(filters, pyramid.KERNEL, strides=2, padding="same", **self.entry)(x)
             x = self.block(x, filters)
-        return tfkl.Flatten()(self._activated(x))
+        return self._activated(x)
 
-    def decode(self, latents: tf.Tensor, start: np.ndarray, spread: float = 1.0) -> tf.Tensor:
-        """Parameters of p(x|z) at latents [B, D], as `Network.decode`."""
+    def parameters(self, x: tf.Tensor, start: np.ndarray, spread: float = 1.0) -> tf.Tensor:
+        """Parameters of p(x|z) from the smallest feature map, as `Network.decode`."""
         parameters, height, width, channels = start.shape
-        levels = self.filters or pyramid.default_filters(height, width)
-        rows, columns = pyramid.smallest(height, width, len(levels))
-        x = tfkl.Dense(rows * columns * levels[-1], **self._kernel)(latents)
-        x = tfkl.Reshape((rows, columns, levels[-1]))(x)
+        levels = self.levels(height, width)
         for filters, below in zip(levels[::-1], (*levels[-2::-1], None), strict=True):
             x = self._activated(self.block(x, filters))
             if below is not None:
-                x = self._doubled(below, **self._kernel)(x)
+                x = self._doubled(below, **self.entry)(x)
         last = self._doubled(parameters * channels, kernel_initializer=last_kernel(spread))
         x = with_bias(last, x, bias=start.mean(axis=(1, 2)).ravel())
         return pyramid.flat_parameters(pyramid.cropped(x, height, width), parameters)
 
     @property
-    def _kernel(self) -> dict[str, Any]:
+    def entry(self) -> dict[str, Any]:
         return {"kernel_initializer": self.hidden["kernel_initializer"]}
 
     def _activated(self, x: tf.Tensor) -> tf.Tensor:

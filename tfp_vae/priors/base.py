@@ -16,7 +16,12 @@ class Prior(tf_keras.layers.Layer):
 
     Args:
       latent_size: D, the number of latents.
+
+    Attributes:
+      latent_dtype: of a latent: float32, or int32 for codes.
     """
+
+    latent_dtype = tf.float32
 
     def __init__(self, latent_size: int, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})  # densities are float32 throughout
@@ -24,7 +29,7 @@ class Prior(tf_keras.layers.Layer):
         self.built = False
 
     def distribution(self) -> tfd.Distribution:
-        """p(z) now, with event shape [D], no batch shape, and dtype float32."""
+        """p(z) now, with event shape [D], no batch shape, and dtype `latent_dtype`."""
         raise TypeError(f"{type(self).__name__} does not define distribution()")
 
     def start(self, image_shape: Sequence[int], images: Any) -> None:

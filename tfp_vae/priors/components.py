@@ -8,12 +8,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
-from tfp_vae.distributions import Float32Distribution
+from tfp_vae.distributions import OwnDistribution
 from tfp_vae.divergences import as_multivariate_normal
 from tfp_vae.objectives import LOG_2_PI
 
 
-class ComponentMixture(Float32Distribution):
+class ComponentMixture(OwnDistribution):
     """sum_k w_k p_k(z).
 
     `tfd.MixtureSameFamily` draws from every component for each draw, and compares each latent with

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
@@ -69,7 +70,7 @@ def as_prior(given: Any) -> Prior:
         prior = StandardNormal(given.event_shape[0])
     else:
         prior = FixedPrior(given)
-    _check(prior())
+    _check(prior(), prior.latent_dtype)
     return prior
 
 
@@ -85,11 +86,11 @@ def is_same_prior(given: Any, prior: Prior) -> bool:
     return prior.latent_size == other.latent_size
 
 
-def _check(distribution: tfd.Distribution) -> None:
+def _check(distribution: tfd.Distribution, dtype: tf.DType = tf.float32) -> None:
     name = type(distribution).__name__
-    if distribution.dtype != "float32":
-        dtype = getattr(distribution.dtype, "name", distribution.dtype)
-        raise InputError(f"prior {name} of {dtype}: expected float32 parameters")
+    if distribution.dtype != dtype:
+        found = getattr(distribution.dtype, "name", distribution.dtype)
+        raise InputError(f"prior {name} of {found}: expected {dtype.name} parameters")
     event, batch = distribution.event_shape, distribution.batch_shape
     if event.rank != 1 or batch.rank != 0:
         raise InputError(

@@ -14,11 +14,17 @@ log-probabilities [B] in nats. A seed makes a call deterministic.
 | `sample_posterior` | `image`, `seed` | `latent`, `log_posterior`: log q(z|x) at that draw |
 | `log_prior` | `latent` | `log_prior`: log p(z) |
 | `sample_image` | `latent`, `seed` | `image`: a draw from p(x|z), noise included |
+| `embed` | `latent` | of codes: `embedding` [B, D, C], their vectors |
 
 A latent of a hierarchy is one vector of all levels, the top one first, each level in units of its
 prior given those above it: u_l = (z_l - m_l) / s_l where p(z_l | z_>l) = N(m_l, s_l^2). All log
 densities are those of u; `decode` computes m_l and s_l. `mean` of `encode` is that of each level
 given the means of those above.
+
+Latents of codes are int32 [B, D], the top level first, each in 0..K - 1. `encode` gives `code`, and
+`embed` the vectors of codes. All mass of q(z|x) is on one code of each position: `log_posterior` is
+0, and `elbo` = log p(x|z) + log p(z) at the codes. The codes are a bound's, not all of p(x): other
+codes can make the same image.
 
 A deterministic posterior has no density: `sample_posterior` and `log_prior` are missing, and `elbo`
 is the negative reconstruction error alone, with `kl` = 0.
@@ -58,6 +64,7 @@ INPUTS = {
     "sample_posterior": ("image", "seed"),
     "log_prior": ("latent",),
     "sample_image": ("latent", "seed"),
+    "embed": ("latent",),
 }
 OF_A_DENSITY = ("sample_posterior", "log_prior")  # only where q(z|x) has a density
 
@@ -69,7 +76,7 @@ class Description(pydantic.BaseModel):
 
     contract: Literal[1, 2] = 2
     model: str
-    """Name of the model: "vae" or "hierarchical"."""
+    """Name of the model, in its registry."""
     posterior: str
     """Name of q(z|x): in its registry, or the class of a layer that is in none. Of a hierarchy that
     of a level given those above it."""
@@ -92,6 +99,8 @@ class Description(pydantic.BaseModel):
     latent_shape: tuple[int, ...]
     """Shape of one latent: (D,)."""
     latent_dtype: Literal["float32", "int32"] = "float32"
+    codebook_size: int | None = None
+    """K, where latents are codes 0..K - 1."""
     latent_levels: tuple[int, ...]
     """The level of the hierarchy that each coordinate belongs to, [D]: 1 is next to the image, the
     highest number is the top and comes first; 0 throughout for a model of one level."""
@@ -113,10 +122,17 @@ class Description(pydantic.BaseModel):
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @property
+    def has_codes(self) -> bool:
+        """Whether latents are codes."""
+        return self.latent_dtype == "int32"
+
+    @property
     def outputs(self) -> dict[str, tuple[str, ...]]:
         """The signatures that such a model has, and the outputs of each."""
         if self.contract == 1:
             return OUTPUTS_1
+        if self.has_codes:
+            return {**OUTPUTS_2, "encode": ("code",), "embed": ("embedding",)}
         found = {
             name: outputs
             for name, outputs in OUTPUTS_2.items()

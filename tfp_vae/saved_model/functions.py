@@ -5,9 +5,11 @@ import tensorflow as tf
 from tfp_vae import divergences, objectives
 from tfp_vae.errors import InputError
 from tfp_vae.layers.base import DistributionLayer, distribution_fn
+from tfp_vae.layers.codes import CodePosterior
 from tfp_vae.models import PARTS
 from tfp_vae.models.vae import VAE
 from tfp_vae.priors.base import Prior
+from tfp_vae.priors.codes import CodePrior
 from tfp_vae.priors.fixed import FixedPrior
 from tfp_vae.priors.standard_normal import StandardNormal
 from tfp_vae.saved_model.contract import Description
@@ -25,17 +27,23 @@ def signatures(vae: VAE) -> Functions:
     posterior_layer, likelihood_layer = _last_layers(vae)
     posterior_of, likelihood_of = distribution_fn(vae.encoder), distribution_fn(vae.decoder)
     image = tf.TensorSpec([None, *vae.encoder.input_shape[1:]], tf.float32, name="image")
-    latent = tf.TensorSpec([None, *vae.decoder.input_shape[1:]], tf.float32, name="latent")
+    latent_dtype = vae.prior_layer.latent_dtype
+    latent = tf.TensorSpec([None, *vae.decoder.input_shape[1:]], latent_dtype, name="latent")
     n = tf.TensorSpec([], tf.int32, name="n")
     seed = tf.TensorSpec([2], tf.int32, name="seed")
 
+    has_codes = isinstance(posterior_layer, CodePosterior)
+
     @tf.function(input_signature=[image])
     def serving_default(image: tf.Tensor) -> Tensors:
-        return {"reconstruction": likelihood_of(posterior_of(image).mean()).mean()}
+        posterior = posterior_of(image)
+        return {"reconstruction": likelihood_of(posterior_layer.centre(posterior)).mean()}
 
     @tf.function(input_signature=[image])
     def encode(image: tf.Tensor) -> Tensors:
         posterior = posterior_of(image)
+        if has_codes:
+            return {"code": posterior.mode()}
         moments = {"mean": posterior.mean(), "stddev": posterior.stddev()}
         normal = divergences.as_multivariate_normal(posterior)
         return moments if normal is None else {**moments, "scale_tril": normal.scale.to_dense()}
@@ -76,9 +84,15 @@ def signatures(vae: VAE) -> Functions:
         drawn = likelihood_layer.sample(likelihood_of(latent), seed)
         return {"image": tf.cast(drawn, tf.float32)}
 
+    @tf.function(input_signature=[latent])
+    def embed(latent: tf.Tensor) -> Tensors:
+        return {"embedding": posterior_layer.path.embed(latent)}
+
     made = [serving_default, encode, decode, sample, log_likelihood, elbo, sample_image]
     if posterior_layer.has_density:
         made += [sample_posterior, log_prior]
+    if has_codes:
+        made.append(embed)
     return {function.__name__: function for function in made}
 
 
@@ -90,7 +104,7 @@ def describe(vae: VAE) -> Description:
     """
     posterior_layer, likelihood_layer = _last_layers(vae)
     (latent_size,) = vae.decoder.input_shape[1:]
-    posterior, prior = vae.named_parts
+    posterior, prior = vae.named_parts()
     return Description(
         model=_model(vae),
         posterior=_name("posterior", posterior),
@@ -102,6 +116,8 @@ def describe(vae: VAE) -> Description:
         posterior_is_normal=vae.posterior_is_normal,
         prior_is_standard_normal=type(prior) is StandardNormal,
         latent_shape=(latent_size,),
+        latent_dtype=vae.prior_layer.latent_dtype.name,
+        codebook_size=getattr(vae.prior_layer, "codebook_size", None),
         latent_levels=vae.latent_levels,
     )
 
@@ -129,6 +145,10 @@ def _name(kind: str, layer: DistributionLayer | Prior) -> str:
         fixed = layer.distribution()
         name = type(fixed).__name__
         return f"{name}({type(fixed.distribution).__name__})" if name == "Independent" else name
+    if isinstance(layer, CodePosterior):
+        return layer.path.quantizer
+    if isinstance(layer, CodePrior):
+        return layer.family
     for name, part in PARTS[kind].items():
         if type(layer) in part.classes():
             return name

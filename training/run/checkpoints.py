@@ -22,12 +22,12 @@ _UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, IndexError)
 
 
 class BestWeights(tf_keras.callbacks.Callback):
-    """Keeps the trainable weights of the epoch of the best `val_elbo`, in variables.
+    """Keeps the learned weights of the epoch of the best `val_elbo`, in variables.
 
     Training ends where the best epoch is `patience` epochs back.
 
     Args:
-      model: a `VAE`.
+      model: a `VAE`, or a `CodePriorModel`.
       patience: in epochs; 0 for no end.
     """
 
@@ -36,13 +36,13 @@ class BestWeights(tf_keras.callbacks.Callback):
         self.patience = patience
         self.elbo = tf.Variable(-float("inf"), dtype=tf.float64, trainable=False)
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)  # the best one, from 1
-        self.weights = [tf.Variable(weight, trainable=False) for weight in model.trainable_weights]
+        self.weights = [tf.Variable(weight, trainable=False) for weight in model.learned_weights]
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if logs["val_elbo"] > self.elbo.numpy():
             self.elbo.assign(logs["val_elbo"])
             self.epoch.assign(epoch + 1)
-            for kept, weight in zip(self.weights, self.model.trainable_weights, strict=True):
+            for kept, weight in zip(self.weights, self.model.learned_weights, strict=True):
                 kept.assign(weight)
         if self.out_of_patience(epoch + 1):
             self.model.stop_training = True
@@ -53,7 +53,7 @@ class BestWeights(tf_keras.callbacks.Callback):
 
     def restore(self) -> None:
         """Assigns the kept weights to the model."""
-        for kept, weight in zip(self.weights, self.model.trainable_weights, strict=True):
+        for kept, weight in zip(self.weights, self.model.learned_weights, strict=True):
             weight.assign(kept)
 
 
@@ -66,7 +66,7 @@ class Checkpoints(tf_keras.callbacks.Callback):
     After an epoch, a checkpoint is saved where that takes at most `MAX_SAVE_FRACTION` of the time.
 
     Args:
-      model: the `VAE`, compiled; its optimizer is built.
+      model: as `BestWeights` takes it, compiled; its optimizer is built.
       best: holds the best weights so far.
       steps: in an epoch.
       folder: where to write; it exists.

@@ -4,6 +4,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import tensorflow as tf
 import tf_keras
@@ -13,6 +14,8 @@ import tfp_vae
 from tfp_vae import callbacks
 from tfp_vae.cli.app import flag, with_name
 from tfp_vae.errors import InputError
+from tfp_vae.models.code_prior import CodePriorModel
+from tfp_vae.models.quantized import QuantizedVAE
 from training import choices
 from training.config import Config
 from training.data.split import Split
@@ -22,6 +25,8 @@ from training.run import progress
 from training.run.checkpoints import BestWeights, Checkpoints
 from training.run.folder import Run
 from training.run.interrupts import Interrupts
+
+keras = tf_keras.callbacks
 
 MANIFOLD_LATENTS = 2
 STATISTICS_OF = 1000  # training images, from which a model takes means and deviations
@@ -47,8 +52,6 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
     tf_keras.mixed_precision.set_global_policy(policy)
     tf_keras.utils.set_random_seed(config.seed)
     dense = config.network == "dense"
-    # XLA cannot compile the cross-replica collectives.
-    auto = dense and config.strategy == "none"
     with strategy.scope(), _errors_of_flags():
         vae = tfp_vae.build_vae(
             image_shape=train.shape,
@@ -65,12 +68,13 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
             images=train.head(max(STATISTICS_OF, config.prior_components)).numpy(),
             **config.part_options,
         )
-        vae.compile(
-            tf_keras.optimizers.Adam(_learning_rate(config, train.count // config.batch_size)),
-            jit_compile=auto if config.jit_compile == "auto" else config.jit_compile == "true",
-            steps_per_execution=DENSE_STEPS_PER_EXECUTION if dense else 1,
+        _compile(
+            vae,
+            config,
+            config.epochs,
+            train.count // config.batch_size,
+            DENSE_STEPS_PER_EXECUTION if dense else 1,
         )
-        vae.optimizer.build(vae.trainable_variables)
     return vae
 
 
@@ -86,15 +90,22 @@ def _errors_of_flags() -> Iterator[None]:
         raise InputError(with_name(message, flag)) from error
 
 
-def _learning_rate(
-    config: Config, steps_per_epoch: int
-) -> float | tf_keras.optimizers.schedules.LearningRateSchedule:
-    if config.learning_rate_schedule == "constant":
-        return config.learning_rate
-    # Loshchilov and Hutter (2017), without restarts.
-    return tf_keras.optimizers.schedules.CosineDecay(
-        config.learning_rate, config.epochs * steps_per_epoch
+def _compile(
+    model: tf_keras.Model, config: Config, epochs: int, steps: int, steps_per_execution: int
+) -> None:
+    """Compiles `model` for `epochs` of `steps`, and makes the variables of its optimizer."""
+    # XLA cannot compile the cross-replica collectives.
+    auto = config.network == "dense" and config.strategy == "none"
+    rate = config.learning_rate
+    if config.learning_rate_schedule == "cosine":
+        # Loshchilov and Hutter (2017), without restarts.
+        rate = tf_keras.optimizers.schedules.CosineDecay(rate, epochs * steps)
+    model.compile(
+        tf_keras.optimizers.Adam(rate),
+        jit_compile=auto if config.jit_compile == "auto" else config.jit_compile == "true",
+        steps_per_execution=steps_per_execution,
     )
+    model.optimizer.build(model.trainable_variables)
 
 
 def train(
@@ -106,6 +117,8 @@ def train(
     interrupts: Interrupts,
 ) -> None:
     """Fits `vae`, and assigns it the weights of the epoch of the best `val_elbo`.
+
+    Of a model of codes, then fits the prior of the codes likewise.
 
     Args:
       vae: as `build` returns it.
@@ -120,34 +133,73 @@ def train(
       Interrupted: a signal came; the state of training is in a checkpoint.
     """
     config, _ = choices.choose(config, splits.train)
-    steps = splits.train.count // config.batch_size
-    run.checkpoints.mkdir(exist_ok=True)
-    with vae.distribute_strategy.scope():
-        best = BestWeights(vae, config.patience)
-    checkpoints = Checkpoints(vae, best, steps, run.checkpoints, interrupts)
-    if run.resumed:
-        checkpoints.restore(run.resumed)
-    done = checkpoints.step
-    history = run.path / "history.csv"
-    _keep_rows(history, done // steps)
-    ended = best.out_of_patience(done // steps)  # a run that was interrupted after its last epoch
-
-    keras = tf_keras.callbacks
-    guard = callbacks.StopOnNonFinite()
-    vae.fit(
-        splits.training_batches(config.batch_size, config.seed, start=done),
-        validation_data=validation,
-        epochs=done // steps if ended else config.epochs,
-        steps_per_epoch=steps,
-        callbacks=[
+    of_model = Phase(config.epochs, config.patience, run.checkpoints, run.path / "history.csv")
+    prior_checkpoints = run.checkpoints / "prior"
+    if not (run.resumed and any(prior_checkpoints.glob("step-*.index"))):
+        callbacks_of_model = [
             *_warmup(config),
-            guard,
             progress.CollapseWarning(),
-            best,
-            progress.TimeLeft(),
-            keras.CSVLogger(str(history), append=True),
             keras.TensorBoard(str(run.path / "logs"), write_graph=False),
             *_pictures(vae, validation, config, run),
+        ]
+        _fit(vae, splits, validation, config, run, interrupts, of_model, callbacks_of_model)
+    if isinstance(vae, QuantizedVAE) and config.prior_epochs != 0:
+        interrupts.check()
+        prior_epochs = config.epochs if config.prior_epochs is None else config.prior_epochs
+        print(f"the prior of the codes, {prior_epochs} epochs at most:", flush=True)
+        of_prior = Phase(
+            prior_epochs, config.patience, prior_checkpoints, run.path / "prior_history.csv"
+        )
+        with vae.distribute_strategy.scope():
+            model = CodePriorModel(vae)
+            _compile(model, config, prior_epochs, splits.train.count // config.batch_size, 1)
+        _fit(model, splits, validation, config, run, interrupts, of_prior, [])
+
+
+class Phase(NamedTuple):
+    """A part of a run that trains one model."""
+
+    epochs: int
+    patience: int
+    checkpoints: Path
+    """Its folder."""
+    history: Path
+    """A CSV file."""
+
+
+def _fit(
+    model: "tfp_vae.VAE | CodePriorModel",
+    splits: Splits,
+    validation: tf.data.Dataset,
+    config: Config,
+    run: Run,
+    interrupts: Interrupts,
+    phase: Phase,
+    others: list[tf_keras.callbacks.Callback],
+) -> None:
+    """Fits `model`, from its last checkpoint where the run is resumed; assigns the best weights."""
+    steps = splits.train.count // config.batch_size
+    phase.checkpoints.mkdir(exist_ok=True)
+    with model.distribute_strategy.scope():
+        best = BestWeights(model, phase.patience)
+    checkpoints = Checkpoints(model, best, steps, phase.checkpoints, interrupts)
+    if run.resumed:
+        checkpoints.restore(phase.checkpoints)
+    done = checkpoints.step
+    _keep_rows(phase.history, done // steps)
+    ended = best.out_of_patience(done // steps)  # a run that was interrupted after its last epoch
+    guard = callbacks.StopOnNonFinite()
+    model.fit(
+        splits.training_batches(config.batch_size, config.seed, start=done),
+        validation_data=validation,
+        epochs=done // steps if ended else phase.epochs,
+        steps_per_epoch=steps,
+        callbacks=[
+            guard,
+            best,
+            progress.TimeLeft(),
+            keras.CSVLogger(str(phase.history), append=True),
+            *others,
             checkpoints,
         ],
         verbose=1 if sys.stdout.isatty() else 2,
@@ -182,5 +234,5 @@ def _pictures(
     often = {"every": -(-config.epochs // MAX_PICTURES), "log_dir": run.path / "logs"}
     yield callbacks.SampleGrid(run.path / "samples", seed=config.seed, **often)
     yield callbacks.ReconstructionGrid(images, run.path / "reconstructions", **often)
-    if vae.prior_layer.latent_size == MANIFOLD_LATENTS:
+    if vae.prior_layer.latent_size == MANIFOLD_LATENTS and not isinstance(vae, QuantizedVAE):
         yield callbacks.LatentManifold(run.path / "manifold", **often)

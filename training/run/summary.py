@@ -7,11 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 import tfp_vae
-from tfp_vae.evaluation.report import ACTIVE_VARIANCE
+from tfp_vae.evaluation.figures import ACTIVE_VARIANCE
 from training import yardstick
 from training.config import KL_NAMES, Config
 from training.data.splits import Splits
 from training.run.progress import ADVICE
+
+MIN_USAGE = 0.1  # of a codebook, below which a run says so
 
 
 def measured(
@@ -27,18 +29,20 @@ def measured(
 
     Returns:
       `loss`, `elbo`, `reconstruction_nll` and `kl` in nats per image, `num_images`,
-      `active_units`, `num_latents`, `num_parameters`, of a hierarchy `kl_1`, ... of its levels; for
-      a Normal likelihood `ppca_log_likelihood` in nats, `ppca_latents` and `ppca_images`, as in
+      `active_units`, `num_latents`, `num_parameters`, of a hierarchy `kl_1`, ... of its levels, of
+      codes `perplexity` and `usage` (a share) in place of `active_units`; for a Normal likelihood
+      `ppca_log_likelihood` in nats, `ppca_latents` and `ppca_images`, as in
       `yardstick.PrincipalComponents`.
     """
     metrics = vae.evaluate(test, return_dict=True, verbose=0)
     model = tfp_vae.inference_model(vae)
-    means = np.concatenate([model.encode(batch) for batch in test.as_numpy_iterator()])
     metrics["num_images"] = splits.test.count
-    metrics["active_units"] = int((means.var(axis=0) > ACTIVE_VARIANCE).sum())
+    if not model.description.has_codes:
+        means = np.concatenate([model.encode(batch) for batch in test.as_numpy_iterator()])
+        metrics["active_units"] = int((means.var(axis=0) > ACTIVE_VARIANCE).sum())
     metrics["num_latents"] = model.latent_size
     metrics["num_parameters"] = sum(model.weight_sizes)
-    if config.likelihood == "independent_normal":
+    if config.likelihood == "independent_normal" and not model.description.has_codes:
         ppca = yardstick.score(splits.train, test.as_numpy_iterator(), model.latent_size)
         metrics |= {f"ppca_{name}": value for name, value in ppca._asdict().items()}
     return metrics
@@ -51,8 +55,12 @@ def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
         f"- reconstruction_nll {metrics['reconstruction_nll']:.3f} "
         f"- {KL_NAMES[kl_form]} {metrics['kl']:.3f}"
     )
-    active, latents = metrics["active_units"], metrics["num_latents"]
-    parts = f"{metrics['num_parameters']:,} parameters, {active} of {latents} latents are active"
+    latents, parts = metrics["num_latents"], f"{metrics['num_parameters']:,} parameters"
+    if "active_units" not in metrics:
+        yield from _of_codes(metrics, f"{parts}, {latents} codes an image")
+        return
+    active = metrics["active_units"]
+    parts += f", {active} of {latents} latents are active"
     if "ppca_log_likelihood" not in metrics:
         yield parts
     else:
@@ -65,6 +73,22 @@ def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
             )
     if active == 0:
         yield f"no latent is active, so that all reconstructions are alike: {ADVICE}"
+
+
+def _of_codes(metrics: dict[str, Any], parts: str) -> Iterator[str]:
+    """The lines of a model whose latents are codes."""
+    usages = {name: share for name, share in metrics.items() if name.startswith("usage")}
+    each = [
+        f"{share:.1%} of the codes{name.removeprefix('usage').replace('_', ' of level ')} occur, "
+        f"perplexity {metrics[name.replace('usage', 'perplexity')]:.1f}"
+        for name, share in usages.items()
+    ]
+    yield "; ".join([parts, *each])
+    if min(usages.values()) < MIN_USAGE:
+        yield (
+            "most codes are dead: try a smaller --codebook-size or --code-size, "
+            "--quantizer finite_scalar, or more --epochs"
+        )
 
 
 def _fitted(metrics: dict[str, Any]) -> str:
