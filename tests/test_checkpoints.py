@@ -54,7 +54,9 @@ def everything(model):
 @pytest.mark.parametrize(
     "options",
     [
-        {"network": "dense", "kl": "monte_carlo", "hidden_units": (8,)},
+        pytest.param(
+            {"network": "dense", "kl": "monte_carlo", "hidden_units": (8,)}, marks=pytest.mark.slow
+        ),
         {"network": "conv", "posterior": "independent_normal"},
     ],
     ids=["dense", "conv"],

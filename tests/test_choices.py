@@ -93,6 +93,7 @@ def test_the_run_says_and_keeps_what_it_chose(tmp_path, clean_environment):
     assert (config["network"], config["epochs"], config["patience"]) == ("dense", 200, 40)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_choices_whatever_the_rule_is_now(tmp_path, monkeypatch):
     from training.run import checkpoints
 

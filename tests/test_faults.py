@@ -84,7 +84,7 @@ def corrupt(folder):
         path.write_bytes(path.read_bytes()[:60])
 
 
-@pytest.mark.parametrize("damage", [vanish, corrupt])
+@pytest.mark.parametrize("damage", [vanish, pytest.param(corrupt, marks=pytest.mark.slow)])
 def test_files_that_are_read_as_it_trains(damage, tmp_path, monkeypatch, capfd):
     folder = tmp_path / "photos"
     photos(folder)

@@ -115,6 +115,7 @@ def test_other_settings(options, tmp_path):
     assert all(np.isfinite(value) for value in metrics.values())
 
 
+@pytest.mark.slow
 def test_colour_files_of_different_sizes_and_odd_grey_arrays(tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
@@ -132,6 +133,7 @@ def test_colour_files_of_different_sizes_and_odd_grey_arrays(tmp_path):
 
 
 @pytest.mark.mnist
+@pytest.mark.slow
 def test_the_real_mnist(mnist_dir, tmp_path):
     options = ("--epochs", 1, "--batch-size", 500, "--output-dir", tmp_path)
     assert trained("--dataset", "mnist", "--data-dir", mnist_dir, *options) == 0

@@ -226,6 +226,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_draw_other_noise_and_agree_on_the_means(clean_environment):
     result = subprocess.run(
         [sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, env=clean_environment

@@ -74,6 +74,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_two_devices_train_the_same_weights(clean_environment):
     result = subprocess.run(
         [sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, env=clean_environment

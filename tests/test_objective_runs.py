@@ -110,6 +110,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_device(clean_environment):
     environment = {**clean_environment, "PYTHONPATH": str(Path(__file__).parent)}
     result = subprocess.run(

@@ -101,9 +101,9 @@ WITH_MONTE_CARLO = [{**case, "beta": 0.5, "kl": "monte_carlo"} for case in cases
 
 # The others are for `-m slow`; `.keras` files of every part are among the pairs.
 SHORT = {
-    "network": ("dense", "conv", "resnet"),
-    "posterior": ("independent_normal", "flow", "deterministic"),
-    "prior": ("vamp", "flow"),
+    "network": ("dense", "resnet"),
+    "posterior": ("independent_normal", "deterministic"),
+    "prior": ("vamp",),
     "likelihood": ("discretized_logistic",),
     "objective": ("dreg",),
 }

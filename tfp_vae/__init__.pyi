@@ -24,7 +24,9 @@ from .layers.posteriors import (
     MultivariateNormalTriL,
 )
 from .models.build import build_vae
+from .models.code_prior import CodePriorModel
 from .models.hierarchical import HierarchicalVAE
+from .models.quantized import QuantizedVAE
 from .models.vae import VAE, negative_log_likelihood
 from .priors.base import Prior
 from .priors.fixed import FixedPrior
@@ -38,6 +40,7 @@ __version__: str
 
 __all__ = [
     "VAE",
+    "CodePriorModel",
     "Deterministic",
     "DistributionLayer",
     "FixedPrior",
@@ -57,6 +60,7 @@ __all__ = [
     "MixturePrior",
     "MultivariateNormalTriL",
     "Prior",
+    "QuantizedVAE",
     "StandardNormal",
     "VampPrior",
     "build_vae",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cyclopts
 from cyclopts import Parameter
 
-from tfp_vae.cli import collections, films, pictures
+from tfp_vae.cli import collections, compression, films, pictures
 from tfp_vae.cli.app import run
 
 NAME = "tfp_vae"
@@ -25,6 +25,8 @@ for command in (
     films.arithmetic,
     collections.search,
     collections.mixture,
+    compression.compress,
+    compression.decompress,
     collections.info,
 ):
     app.command(command)

@@ -29,6 +29,7 @@ def read(
     *,
     fingerprint: str,
     optional: Collection[str] = (),
+    kinds: str = "fU",
 ) -> dict[str, np.ndarray]:
     """The arrays that `write` wrote.
 
@@ -38,6 +39,7 @@ def read(
         the same length, also in different arrays.
       fingerprint: of the model that the arrays must belong to.
       optional: names in `axes` of arrays that may be missing.
+      kinds: of NumPy's types, those that an array may have.
 
     Returns:
       Name -> array, for the names in `axes`.
@@ -56,10 +58,10 @@ def read(
         known = [lengths.setdefault(*axis) for axis in zip(letters, array.shape, strict=False)]
         if array.ndim != len(letters) or known != list(array.shape):
             raise InputError(f"{path}: {name} has shape {array.shape}: another kind of file")
-        if array.dtype.kind not in "fU" or (
+        if array.dtype.kind not in kinds or (
             array.dtype.kind == "f" and not np.isfinite(array).all()
         ):
-            raise InputError(f"{path}: {name} is damaged: expected finite floats, or texts")
+            raise InputError(f"{path}: {name} is damaged: expected finite numbers, or texts")
     if str(arrays["fingerprint"]) != fingerprint:
         raise InputError(f"{path}: made with another model: make it again with this one")
     return found

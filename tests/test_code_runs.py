@@ -1,0 +1,73 @@
+"""Runs of `--model vq_vae`: two phases, each resumed to the bits it would have had."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.commands import command, in_process, trained
+from helpers.runs import weights
+
+import tfp_vae
+from tfp_vae.models.code_prior import CodePriorModel
+from training.run import checkpoints
+
+TINY = ("--model", "vq_vae", "--network", "conv", "--filters", 4, 6, "--codebook-size", 8)
+TINY = (*TINY, "--code-size", 3, "--prior-width", 8, "--prior-blocks", 1, "--epochs", 3)
+TINY = (*TINY, "--batch-size", 200)
+
+
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory, clean_environment):
+    """A finished run's folder, and what the command printed."""
+    output = tmp_path_factory.mktemp("codes")
+    result = command(*TINY, "--output-dir", output, env=clean_environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    return output / "digits" / "1", result.stdout
+
+
+def test_a_run_says_what_it_is(never_stopped):
+    folder, printed = never_stopped
+    assert "4 codes an image; " in printed and "of the codes occur, perplexity " in printed
+    assert "the prior of the codes, 3 epochs at most:" in printed
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["num_latents"] == 4 and 0 < metrics["usage"] <= 1
+    assert "active_units" not in metrics
+    assert metrics["kl"] < 4 * np.log(8.0)  # what the uniform prior has
+    assert len((folder / "history.csv").read_text().splitlines()) == 4
+    assert len((folder / "prior_history.csv").read_text().splitlines()) == 4
+    described = tfp_vae.load(folder).description
+    assert (described.model, described.prior) == ("vq_vae", "autoregressive")
+
+
+@pytest.mark.parametrize("phase", [tfp_vae.VAE, CodePriorModel], ids=["model", "prior"])
+def test_a_stopped_run_ends_with_the_bits_it_would_have_had(
+    phase, never_stopped, tmp_path, monkeypatch
+):
+    save = checkpoints.Checkpoints.on_epoch_end
+
+    def stopped(self, epoch, logs=None):
+        save(self, epoch, logs)
+        if epoch == 0 and isinstance(self.model, phase):
+            raise RuntimeError("the power went")
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "on_epoch_end", stopped)
+    with pytest.raises(RuntimeError, match="the power went"):
+        in_process(*TINY, "--output-dir", tmp_path)
+    assert trained(*TINY, "--output-dir", tmp_path, "--resume") == 0
+    resumed, whole = tmp_path / "digits" / "1", never_stopped[0]
+    expected, found = (weights(path / "model.keras") for path in (whole, resumed))
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, name)
+    for name in ("history.csv", "prior_history.csv", "metrics.json"):
+        assert (resumed / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_no_epochs_of_the_prior_leave_it_uniform(tmp_path):
+    argv = (*TINY, "--prior-epochs", 0, "--output-dir", tmp_path)
+    assert in_process(*argv) == 0
+    folder = tmp_path / "digits" / "1"
+    assert tfp_vae.load(folder).description.prior == "uniform"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["kl"] == pytest.approx(4 * np.log(8.0), rel=1e-6)
+    assert not (folder / "prior_history.csv").exists()
