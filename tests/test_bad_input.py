@@ -87,6 +87,17 @@ BAD_INPUT = [
         ("--likelihood", "continuous_bernoulli", "--likelihood-scale", "per_pixel"),
         "--likelihood-scale per_pixel: only for likelihood independent_normal",
     ),
+    (("--posterior", "deterministic", "--sparsity", "1"), "--sparsity 1: input should be less"),
+    (("--sparsity", "0.1"), "--sparsity 0.1: only for posterior deterministic, not multivariate"),
+    (("--active-units", "4"), "--active-units 4: only for posterior deterministic"),
+    (
+        ("--posterior", "deterministic", "--active-units", "17"),
+        "--active-units 17: expected 1 to 16, the number of latents",
+    ),
+    (
+        ("--posterior", "deterministic", "--sparsity", "0.1", "--active-units", "4"),
+        "--sparsity 0.1 with active_units 4: give one of them",
+    ),
     (("--epochs", "automatic"), "automatic"),
     (("--epochs", "1e3"), "1e3"),
     (("--patience", "-1"), "--patience -1: "),

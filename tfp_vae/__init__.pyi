@@ -2,6 +2,7 @@
 
 from . import callbacks
 from .evaluation.report import evaluate
+from .feature_grid import FeatureGrid
 from .inference.load import inference_model, load
 from .inference.model import InferenceModel
 from .layers.base import DistributionLayer
@@ -23,6 +24,7 @@ from .layers.posteriors import (
     IndependentNormalFixedScale,
     MultivariateNormalTriL,
 )
+from .layers.sparse import KSparseCode, SigmoidCode, SparsityRegularizer
 from .models.build import build_vae
 from .models.hierarchical import HierarchicalVAE
 from .models.vae import VAE, negative_log_likelihood
@@ -40,6 +42,7 @@ __all__ = [
     "VAE",
     "Deterministic",
     "DistributionLayer",
+    "FeatureGrid",
     "FixedPrior",
     "FlowPosterior",
     "FlowPrior",
@@ -54,9 +57,12 @@ __all__ = [
     "InferenceModel",
     "InputNoise",
     "KLDivergenceRegularizer",
+    "KSparseCode",
     "MixturePrior",
     "MultivariateNormalTriL",
     "Prior",
+    "SigmoidCode",
+    "SparsityRegularizer",
     "StandardNormal",
     "VampPrior",
     "build_vae",

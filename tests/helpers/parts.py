@@ -12,7 +12,7 @@ CASES = {
         "multivariate_normal_tril": [{}],
         "independent_normal": [{}, {"posterior_scale": 0.5}],
         "flow": [{}],
-        "deterministic": [{}],
+        "deterministic": [{}, {"sparsity": 0.1}, {"active_units": 2}],
     },
     "prior": {
         "standard_normal": [{}],

@@ -8,7 +8,7 @@ from tfp_vae.parts import Option, Part, Registry
 
 POSTERIORS = Registry(
     "posterior",
-    "Family of q(z|x); `deterministic` is a plain autoencoder, with no KL.",
+    "Family of q(z|x); `deterministic` is an autoencoder, with no KL.",
     {
         "multivariate_normal_tril": Part("tfp_vae.layers.posteriors:MultivariateNormalTriL"),
         "independent_normal": Part(
@@ -22,7 +22,23 @@ POSTERIORS = Registry(
             },
         ),
         "flow": Part("tfp_vae.layers.flow_posterior:FlowPosterior"),
-        "deterministic": Part("tfp_vae.layers.posteriors:Deterministic"),
+        "deterministic": Part(
+            "tfp_vae.layers.sparse:deterministic",
+            {
+                "sparsity": Option(
+                    Annotated[float, Interval(ge=0, lt=1)],
+                    0.0,
+                    "Target mean activity of the sigmoid units of a sparse autoencoder; 0 for a "
+                    "linear code.",
+                ),
+                "active_units": Option(
+                    Annotated[int, Interval(ge=0, lt=2**31)],
+                    0,
+                    "Units of a k-sparse autoencoder that are not 0 for an image, the largest; 0 "
+                    "for all.",
+                ),
+            },
+        ),
     },
 )
 

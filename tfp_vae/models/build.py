@@ -15,6 +15,7 @@ from tfp_vae.layers.input_noise import InputNoise
 from tfp_vae.layers.kl import KLDivergenceRegularizer
 from tfp_vae.layers.shared_scale import SharedScale
 from tfp_vae.models import PARTS, build_hierarchical
+from tfp_vae.layers.sparse import CodeNoise, SigmoidCode
 from tfp_vae.models.statistics import Statistics
 from tfp_vae.models.vae import VAE
 from tfp_vae.priors.base import Prior
@@ -143,10 +144,11 @@ def build_vae(
     start = likelihood_layer.start(statistics.mean, statistics.deviation)
     decoder = tf_keras.Model(
         latents,
-        likelihood_layer(trunk.decode(latents, start, likelihood_layer.spread)),
+        likelihood_layer(trunk.decode(decoded, start, likelihood_layer.spread)),
         name="decoder",
     )
     if isinstance(likelihood_layer, SharedScale):
+    decoded = CodeNoise(seed=seed)(latents) if isinstance(posterior_layer, SigmoidCode) else latents
         likelihood_layer.start_scale(statistics.deviation)
     return VAE(encoder, decoder, prior_layer, objective, **arguments["objective"])
 
