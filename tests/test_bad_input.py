@@ -104,6 +104,12 @@ BAD_INPUT = [
     (("--patience", "soon"), "soon"),
     (("--patience", "2.5"), "2.5"),
     (("--learning-rate-schedule", "linear"), "--learning-rate-schedule"),
+    (("--corruption", "blur"), "--corruption"),
+    (("--corruption", "masking", "--corruption-level", "0"), "--corruption-level 0: input should"),
+    (
+        ("--corruption-level", "0.5"),
+        "--corruption-level 0.5: only for corruption gaussian, masking",
+    ),
     (("--network", "conv", "--hidden-units", "9"), "--hidden-units 9: only for network dense"),
     (("--kl", "both"), "--kl"),
     (("--jit-compile", "perhaps"), "--jit-compile"),

@@ -6,6 +6,11 @@ from .feature_grid import FeatureGrid
 from .inference.load import inference_model, load
 from .inference.model import InferenceModel
 from .layers.base import DistributionLayer
+from .layers.corruption import (
+    GaussianCorruption,
+    MaskingCorruption,
+    SaltAndPepperCorruption,
+)
 from .layers.discretized_logistic import (
     IndependentDiscretizedLogistic,
     IndependentDiscretizedLogisticPerPixel,
@@ -46,6 +51,7 @@ __all__ = [
     "FixedPrior",
     "FlowPosterior",
     "FlowPrior",
+    "GaussianCorruption",
     "HierarchicalVAE",
     "IndependentBernoulli",
     "IndependentContinuousBernoulli",
@@ -58,9 +64,11 @@ __all__ = [
     "InputNoise",
     "KLDivergenceRegularizer",
     "KSparseCode",
+    "MaskingCorruption",
     "MixturePrior",
     "MultivariateNormalTriL",
     "Prior",
+    "SaltAndPepperCorruption",
     "SigmoidCode",
     "SparsityRegularizer",
     "StandardNormal",

@@ -67,3 +67,26 @@ LIKELIHOODS = Registry(
     },
     auto=True,
 )
+
+_LEVEL = Option(
+    Annotated[float, Interval(gt=0, le=1)],
+    0.25,
+    "Of a gaussian corruption the standard deviation of the noise, for pixels in [0, 1]; of the "
+    "others the share of the pixels.",
+)
+
+CORRUPTIONS = Registry(
+    "corruption",
+    "Noise on the encoder's input in training, afresh in each step; the target is the clean image.",
+    {
+        "none": Part("tfp_vae.layers.corruption:none"),
+        **{
+            name: Part(f"tfp_vae.layers.corruption:{path}", {"corruption_level": _LEVEL})
+            for name, path in (
+                ("gaussian", "GaussianCorruption"),
+                ("masking", "MaskingCorruption"),
+                ("salt_and_pepper", "SaltAndPepperCorruption"),
+            )
+        },
+    },
+)

@@ -59,6 +59,7 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
             prior=config.prior,
             likelihood=config.likelihood,
             objective=config.objective,
+            corruption=config.corruption,
             kl=config.kl,
             beta=config.beta,
             seed=config.seed,
