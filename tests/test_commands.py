@@ -84,6 +84,13 @@ def test_reconstruct(run, model, tmp_path, grey_images):
     assert_shows(tmp_path / "r.png", np.concatenate(rows), rows=4, columns=4)
 
 
+def test_denoise(run, model, tmp_path):
+    run("denoise run photos/1.png {out}/d.png")
+    clean = model.reconstruct(np.load("files.npy")[1:2])[0, ..., 0]
+    with Image.open(tmp_path / "d.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), np.rint(255 * clean).astype(np.uint8))
+
+
 def test_encode(run, model, tmp_path):
     run("encode run photos/2.png photos/0.png {out}/e.csv")
     posterior = model.posterior(np.load("files.npy")[[2, 0]])

@@ -17,7 +17,7 @@ from tfp_vae.__main__ import main
 ROOT = Path(__file__).parents[1]
 SUM = "arithmetic run images.npy:0 {out}/a.png"
 COMMANDS = [
-    *("sample", "reconstruct", "encode", "interpolate", "traverse", "arithmetic"),
+    *("sample", "reconstruct", "denoise", "encode", "interpolate", "traverse", "arithmetic"),
     *("search build", "search query", "mixture", "info"),
 ]
 
@@ -46,6 +46,10 @@ def place(grey_images, tmp_path_factory):
         ("sample run {out}/s.png --sampler gaussian_mixture --mixture images.npy", "no array fin"),
         ("sample run", "OUT requires an argument"),
         ("reconstruct run none {out}/r.png", "none: no such file or folder"),
+        ("denoise run images.npy {out}/d.png", "130 images: expected one"),
+        ("denoise run images.npy:0 {out}/d.npz", "d.npz: expected a file that ends in .png"),
+        ("denoise run large.png {out}/d.png", "large.png: 20x20x1 pixels: expected 8x9x1"),
+        ("denoise run photos/0.png", "OUT requires an argument"),
         ("encode run bad.png {out}/e.csv", "bad.png: damaged"),
         ("encode run large.png {out}/e.csv", "large.png: 20x20x1 pixels: expected 8x9x1"),
         ("interpolate run images.npy images.npy:0 {out}/i.png", "130 images: expected one"),

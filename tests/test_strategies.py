@@ -233,6 +233,27 @@ np.testing.assert_allclose(one["loss"], np.negative(one["elbo"]), rtol=1e-5)
 for a, b in zip(one_weights, two_weights):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
+# The mean activity of a sparse code is that of both halves, and so are its gradients.
+regularizer = tfp_vae.SparsityRegularizer(0.1)
+logits = np.random.default_rng(0).normal(size=(2, 32, 3)).astype(np.float32)
+
+@tf.function
+def penalty(logits):
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        found = regularizer.penalty(tf.math.sigmoid(logits))
+    return found, tape.gradient(found, logits)
+
+whole, gradient = penalty(tf.constant(logits.reshape(64, 3)))
+halves = strategies[1].experimental_distribute_values_from_function(
+    lambda context: tf.constant(logits[context.replica_id_in_sync_group])
+)
+values, gradients = map(
+    strategies[1].experimental_local_results, strategies[1].run(penalty, args=(halves,))
+)
+np.testing.assert_allclose(values, [whole, whole], rtol=1e-5)
+np.testing.assert_allclose(np.concatenate(gradients) / 2, gradient, rtol=1e-4, atol=1e-6)
+
 # A fitted scale follows the errors of both halves.
 scales = []
 for strategy, name in zip(strategies, ("none", "mirrored")):

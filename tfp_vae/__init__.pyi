@@ -2,9 +2,15 @@
 
 from . import callbacks
 from .evaluation.report import evaluate
+from .feature_grid import FeatureGrid
 from .inference.load import inference_model, load
 from .inference.model import InferenceModel
 from .layers.base import DistributionLayer
+from .layers.corruption import (
+    GaussianCorruption,
+    MaskingCorruption,
+    SaltAndPepperCorruption,
+)
 from .layers.discretized_logistic import (
     IndependentDiscretizedLogistic,
     IndependentDiscretizedLogisticPerPixel,
@@ -23,6 +29,7 @@ from .layers.posteriors import (
     IndependentNormalFixedScale,
     MultivariateNormalTriL,
 )
+from .layers.sparse import KSparseCode, SigmoidCode, SparsityRegularizer
 from .models.build import build_vae
 from .models.code_prior import CodePriorModel
 from .models.hierarchical import HierarchicalVAE
@@ -43,9 +50,11 @@ __all__ = [
     "CodePriorModel",
     "Deterministic",
     "DistributionLayer",
+    "FeatureGrid",
     "FixedPrior",
     "FlowPosterior",
     "FlowPrior",
+    "GaussianCorruption",
     "HierarchicalVAE",
     "IndependentBernoulli",
     "IndependentContinuousBernoulli",
@@ -57,10 +66,15 @@ __all__ = [
     "InferenceModel",
     "InputNoise",
     "KLDivergenceRegularizer",
+    "KSparseCode",
+    "MaskingCorruption",
     "MixturePrior",
     "MultivariateNormalTriL",
     "Prior",
     "QuantizedVAE",
+    "SaltAndPepperCorruption",
+    "SigmoidCode",
+    "SparsityRegularizer",
     "StandardNormal",
     "VampPrior",
     "build_vae",

@@ -76,8 +76,14 @@ def free_bits(kl_per_group: tf.Tensor, allowance: float | tf.Tensor) -> tf.Tenso
       allowance, and returns the replica's own part, whose mean over the replicas is the total.
     """
     of_replica = tf.reduce_mean(kl_per_group, axis=0)
-    of_all = tf.stop_gradient(of_replica)
-    context = tf.distribute.get_replica_context()  # None while a model is built
-    if context is not None and context.num_replicas_in_sync > 1:
-        of_all = context.all_reduce("MEAN", of_all)
+    of_all = mean_of_replicas(of_replica)
     return tf.reduce_sum(tf.where(of_all > allowance, of_replica, allowance))
+
+
+def mean_of_replicas(of_replica: tf.Tensor) -> tf.Tensor:
+    """The mean over the replicas of `tf.distribute` of `of_replica`, any shape, as a constant."""
+    constant = tf.stop_gradient(of_replica)
+    context = tf.distribute.get_replica_context()  # None while a model is built
+    if context is None or context.num_replicas_in_sync == 1:
+        return constant
+    return context.all_reduce("MEAN", constant)

@@ -12,7 +12,7 @@ CASES = {
         "multivariate_normal_tril": [{}],
         "independent_normal": [{}, {"posterior_scale": 0.5}],
         "flow": [{}],
-        "deterministic": [{}],
+        "deterministic": [{}, {"sparsity": 0.1}, {"active_units": 2}],
     },
     "prior": {
         "standard_normal": [{}],
@@ -34,8 +34,15 @@ CASES = {
         "stl": [{"num_samples": 2}],
         "dreg": [{"num_samples": 2}],
     },
+    "corruption": {
+        "none": [{}],
+        **{
+            name: [{"corruption_level": 0.2}] for name in ("gaussian", "masking", "salt_and_pepper")
+        },
+    },
 }
-# The kinds of which every pair is built; an objective does not go with every posterior.
+# The kinds of which every pair is built; an objective does not go with every posterior, and a
+# corruption is the same layer in every model.
 COMBINED = ("network", "posterior", "prior", "likelihood")
 
 # Models with another graph of latents. Not every posterior serves for them, nor every option, so

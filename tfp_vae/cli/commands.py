@@ -19,6 +19,7 @@ app = cyclopts.App(
 for command in (
     pictures.sample,
     pictures.reconstruct,
+    pictures.denoise,
     collections.encode,
     films.interpolate,
     films.traverse,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tfp_vae.images.grids import grid, pairs, write_png
+from tfp_vae.images.grids import grid, pairs, to_bytes, write_png
 
 FRAME_MS = 100  # how long a GIF shows one frame
 
@@ -17,6 +17,11 @@ FRAME_MS = 100  # how long a GIF shows one frame
 def write_grid(path: Path, images: np.ndarray, *, columns: int | None = None) -> None:
     """Writes images [N, H, W, C] in [0, 1] as one PNG, in rows of `columns` or in a square."""
     write_png(path, grid(images, columns or math.ceil(len(images) ** 0.5)))
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Writes one image [H, W, C] in [0, 1] as a PNG of its own size."""
+    write_png(path, to_bytes(image))
 
 
 def write_pairs(path: Path, originals: np.ndarray, reconstructions: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""The commands that make a grid of images. TensorFlow is imported inside them."""
+"""The commands that draw samples and reconstructions. TensorFlow is imported inside them."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -77,3 +77,25 @@ def reconstruct(
     else:
         outputs.write_pairs(out, originals, reconstructions)
     print(f"{len(names)} images: {out}")
+
+
+def denoise(
+    run: cli.Run,
+    image: cli.OneImage,
+    out: Annotated[Path, Parameter(help="File to write: .png.")],
+    /,
+    *,
+    conversion: cli.ConversionFlags = cli.Conversion(),
+) -> None:
+    """Write the reconstruction of one image, in its own size.
+
+    A run that was trained with --corruption removes noise of that kind.
+    """
+    out, _ = cli.output(out, ("png",))
+    import tfp_vae
+    from tfp_vae.cli import inputs, outputs
+
+    model = tfp_vae.load(run)
+    noisy = inputs.read_one(model, image, conversion)
+    outputs.write_image(out, model.reconstruct(noisy.pixels)[0])
+    print(f"{noisy.names[0]}: {out}")

@@ -21,9 +21,9 @@ def grid(images: ArrayLike, columns: int) -> np.ndarray:
     Returns:
       uint8 [height, width, C].
     """
-    floats = np.nan_to_num(np.asarray(images, np.float32)).clip(0, 1)
-    factor = -(-MIN_SIDE // max(floats.shape[1:3]))
-    pixels = np.rint(floats * 255).astype(np.uint8).repeat(factor, axis=1).repeat(factor, axis=2)
+    pixels = to_bytes(images)
+    factor = -(-MIN_SIDE // max(pixels.shape[1:3]))
+    pixels = pixels.repeat(factor, axis=1).repeat(factor, axis=2)
     count, height, width, channels = pixels.shape
     rows = -(-count // columns)
     size = (rows * (height + 1) + 1, columns * (width + 1) + 1, channels)
@@ -49,6 +49,12 @@ def pairs(originals: Any, reconstructions: Any, columns: int) -> np.ndarray:
     both = np.stack([np.concatenate([images, blank]) for images in (originals, reconstructions)])
     rows = both.reshape(2, -1, columns, *originals.shape[1:]).swapaxes(0, 1)
     return grid(rows.reshape(-1, *originals.shape[1:]), columns)
+
+
+def to_bytes(images: ArrayLike) -> np.ndarray:
+    """Floats in [0, 1], of any shape, as uint8 0..255; others are clipped, and NaN becomes 0."""
+    floats = np.nan_to_num(np.asarray(images, np.float32)).clip(0, 1)
+    return np.rint(floats * 255).astype(np.uint8)
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:

@@ -8,7 +8,7 @@ from tfp_vae.parts import Option, Part, Registry
 
 POSTERIORS = Registry(
     "posterior",
-    "Family of q(z|x); `deterministic` is a plain autoencoder, with no KL.",
+    "Family of q(z|x); `deterministic` is an autoencoder, with no KL.",
     {
         "multivariate_normal_tril": Part("tfp_vae.layers.posteriors:MultivariateNormalTriL"),
         "independent_normal": Part(
@@ -22,7 +22,23 @@ POSTERIORS = Registry(
             },
         ),
         "flow": Part("tfp_vae.layers.flow_posterior:FlowPosterior"),
-        "deterministic": Part("tfp_vae.layers.posteriors:Deterministic"),
+        "deterministic": Part(
+            "tfp_vae.layers.sparse:deterministic",
+            {
+                "sparsity": Option(
+                    Annotated[float, Interval(ge=0, lt=1)],
+                    0.0,
+                    "Target mean activity of the sigmoid units of a sparse autoencoder; 0 for a "
+                    "linear code.",
+                ),
+                "active_units": Option(
+                    Annotated[int, Interval(ge=0, lt=2**31)],
+                    0,
+                    "Units of a k-sparse autoencoder that are not 0 for an image, the largest; 0 "
+                    "for all.",
+                ),
+            },
+        ),
     },
 )
 
@@ -50,4 +66,27 @@ LIKELIHOODS = Registry(
         ),
     },
     auto=True,
+)
+
+_LEVEL = Option(
+    Annotated[float, Interval(gt=0, le=1)],
+    0.25,
+    "Of a gaussian corruption the standard deviation of the noise, for pixels in [0, 1]; of the "
+    "others the share of the pixels.",
+)
+
+CORRUPTIONS = Registry(
+    "corruption",
+    "Noise on the encoder's input in training, afresh in each step; the target is the clean image.",
+    {
+        "none": Part("tfp_vae.layers.corruption:none"),
+        **{
+            name: Part(f"tfp_vae.layers.corruption:{path}", {"corruption_level": _LEVEL})
+            for name, path in (
+                ("gaussian", "GaussianCorruption"),
+                ("masking", "MaskingCorruption"),
+                ("salt_and_pepper", "SaltAndPepperCorruption"),
+            )
+        },
+    },
 )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval, Lt
 
-from tfp_vae.layers import LIKELIHOODS, POSTERIORS
+from tfp_vae.layers import CORRUPTIONS, LIKELIHOODS, POSTERIORS
 from tfp_vae.networks import NETWORKS
 from tfp_vae.parts import Option, Part, Registry
 from tfp_vae.priors import PRIORS
@@ -107,5 +107,5 @@ MAP_POSTERIOR = "independent_normal"
 # Every kind of part that a model is built from, in the order of the flags.
 PARTS = {
     registry.kind: registry
-    for registry in (NETWORKS, MODELS, POSTERIORS, PRIORS, LIKELIHOODS, OBJECTIVES)
+    for registry in (NETWORKS, MODELS, POSTERIORS, PRIORS, LIKELIHOODS, OBJECTIVES, CORRUPTIONS)
 }

@@ -1,6 +1,7 @@
 """A `VAE` from parts chosen by name."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from tensorflow_probability import distributions as tfd
 from tfp_vae.divergences import KL_FORMS
 from tfp_vae.errors import InputError
 from tfp_vae.layers.base import DistributionLayer
-from tfp_vae.layers.input_noise import InputNoise
+from tfp_vae.layers.input_noise import InputNoise, TrainingNoise
 from tfp_vae.layers.kl import KLDivergenceRegularizer
 from tfp_vae.layers.shared_scale import SharedScale
+from tfp_vae.layers.sparse import CodeNoise, SigmoidCode
 from tfp_vae.models import MODELS_OF_CODES, PARTS, build_hierarchical, build_quantized
 from tfp_vae.models.statistics import Statistics
 from tfp_vae.models.vae import VAE
@@ -33,6 +35,7 @@ def build_vae(
     prior: str | Prior | tfd.Distribution = PARTS["prior"].default,
     likelihood: str = PARTS["likelihood"].default,
     objective: str = PARTS["objective"].default,
+    corruption: str = PARTS["corruption"].default,
     kl: str = "auto",
     beta: float = 1.0,
     images: np.ndarray | None = None,
@@ -52,13 +55,15 @@ def build_vae(
       prior: a name in `tfp_vae.priors.PRIORS`, or a prior as `VAE` takes it.
       likelihood: a name in `tfp_vae.layers.LIKELIHOODS`.
       objective: a name in `tfp_vae.models.OBJECTIVES`.
+      corruption: a name in `tfp_vae.layers.CORRUPTIONS`: noise on the encoder's input in training.
       kl: "exact", "monte_carlo", or "auto": the closed form where TFP has one.
       beta: weight of the KL in the loss (Higgins et al., 2017); 1 is the ELBO.
       images: [N, H, W, C], some of the training images, floats in [0, 1] or uint8 0..255. The
         encoder standardises its input by their mean and standard deviation in each channel, and
-        adds noise to it in training (`InputNoise`), unless it is binary; the decoder starts at
-        their mean, a likelihood's scale at their deviation from it, the pseudo-inputs of a vamp
-        prior at some of them. None standardises nothing, and starts at grey, 0.25 wide.
+        adds noise to it in training (`InputNoise`) where there is no corruption, unless it is
+        binary; the decoder starts at their mean, a likelihood's scale at their deviation from it,
+        the pseudo-inputs of a vamp prior at some of them. None standardises nothing, and starts at
+        grey, 0.25 wide.
       seed: of the posterior's draws; weights follow `tf_keras.utils.set_random_seed`.
       **options: of the parts, as their registries declare them with types and defaults:
         `hidden_units`, `prior_components`, `num_samples`, ... They are also flags of
@@ -84,6 +89,7 @@ def build_vae(
         "prior": prior_name,
         "likelihood": likelihood,
         "objective": objective,
+        "corruption": corruption,
     }
     arguments = _arguments(chosen, options)
     free_bits = arguments["objective"].pop("free_bits", 0.0)
@@ -98,15 +104,16 @@ def build_vae(
             made.start(image_shape, images)
         return as_prior(made)
 
+    entering_of = partial(
+        _entering,
+        corruption=make("corruption", seed=seed),
+        statistics=None if images is None else statistics,
+        seed=seed,
+    )
     if model in MODELS_OF_CODES:
         return build_quantized.build(
             make,
-            # Without noise: an image has one code.
-            lambda pixels, likelihood_layer: (
-                pixels
-                if images is None
-                else _entering(pixels, statistics, likelihood_layer, seed, noise=0.0)
-            ),
+            partial(entering_of, noise=0.0),  # an image has one code
             statistics,
             image_shape,
             images,
@@ -126,9 +133,7 @@ def build_vae(
     if model != PARTS["model"].default:
         return build_hierarchical.build(
             make,
-            lambda pixels, likelihood_layer: (
-                pixels if images is None else _entering(pixels, statistics, likelihood_layer, seed)
-            ),
+            entering_of,
             statistics,
             image_shape,
             latent_size,
@@ -151,10 +156,8 @@ def build_vae(
 
     pixels = tf_keras.Input(image_shape)
     size = int(posterior_layer.params_size(latent_size))
-    entering = pixels
-    if images is not None:
-        noise = INPUT_NOISE if posterior_layer.has_density else 0.0
-        entering = _entering(pixels, statistics, likelihood_layer, seed, noise)
+    noise = INPUT_NOISE if posterior_layer.has_density else 0.0
+    entering = entering_of(pixels, likelihood_layer, noise=noise)
     params = tf_keras.layers.Dense(size, kernel_initializer=_small())(trunk.encode(entering))
     encoder = tf_keras.Model(pixels, posterior_layer(params), name="encoder")
     if free_bits and not posterior_layer.has_density:
@@ -166,10 +169,11 @@ def build_vae(
         )
 
     latents = tf_keras.Input((latent_size,))
+    decoded = CodeNoise(seed=seed)(latents) if isinstance(posterior_layer, SigmoidCode) else latents
     start = likelihood_layer.start(statistics.mean, statistics.deviation)
     decoder = tf_keras.Model(
         latents,
-        likelihood_layer(trunk.decode(latents, start, likelihood_layer.spread)),
+        likelihood_layer(trunk.decode(decoded, start, likelihood_layer.spread)),
         name="decoder",
     )
     if isinstance(likelihood_layer, SharedScale):
@@ -179,16 +183,22 @@ def build_vae(
 
 def _entering(
     pixels: tf.Tensor,
-    statistics: Statistics,
     likelihood_layer: DistributionLayer,
+    *,
+    corruption: TrainingNoise | None,
+    statistics: Statistics | None,
     seed: int | None,
     noise: float = INPUT_NOISE,
 ) -> tf.Tensor:
-    """What enters a network for `pixels`, where the model starts from training images."""
-    if likelihood_layer.binary:  # zeros and ones enter as they are
+    """What enters a network for `pixels`: corrupted, then standardised by given `statistics`."""
+    if corruption is not None:
+        pixels = corruption(pixels)
+    if statistics is None or likelihood_layer.binary:  # zeros and ones enter as they are
         return pixels
     entering = statistics.standardized(pixels)
-    return InputNoise(noise, seed=seed)(entering) if noise else entering
+    if corruption is not None or not noise:
+        return entering
+    return InputNoise(noise, seed=seed)(entering)
 
 
 def _arguments(chosen: dict[str, str], options: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -62,6 +62,7 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
             prior=config.prior,
             likelihood=config.likelihood,
             objective=config.objective,
+            corruption=config.corruption,
             kl=config.kl,
             beta=config.beta,
             seed=config.seed,
@@ -229,10 +230,12 @@ def _warmup(config: Config) -> Iterator[tf_keras.callbacks.Callback]:
 def _pictures(
     vae: "tfp_vae.VAE", validation: tf.data.Dataset, config: Config, run: Run
 ) -> Iterator[tf_keras.callbacks.Callback]:
-    """The callbacks that draw samples, reconstructions and, for two latents, the manifold."""
+    """The callbacks that draw samples, reconstructions, and what suits the latents."""
     images = next(iter(validation)).numpy()[:RECONSTRUCTIONS]
     often = {"every": -(-config.epochs // MAX_PICTURES), "log_dir": run.path / "logs"}
     yield callbacks.SampleGrid(run.path / "samples", seed=config.seed, **often)
     yield callbacks.ReconstructionGrid(images, run.path / "reconstructions", **often)
     if vae.prior_layer.latent_size == MANIFOLD_LATENTS and not isinstance(vae, QuantizedVAE):
         yield callbacks.LatentManifold(run.path / "manifold", **often)
+    if config.sparsity or config.active_units:
+        yield tfp_vae.FeatureGrid(run.path / "features", **often)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import tfp_vae
 from tfp_vae.evaluation.figures import ACTIVE_VARIANCE
+from tfp_vae.layers.sparse import KSparseCode, SigmoidCode
 from training import yardstick
 from training.config import KL_NAMES, Config
 from training.data.splits import Splits
@@ -30,9 +31,9 @@ def measured(
     Returns:
       `loss`, `elbo`, `reconstruction_nll` and `kl` in nats per image, `num_images`,
       `active_units`, `num_latents`, `num_parameters`, of a hierarchy `kl_1`, ... of its levels, of
-      codes `perplexity` and `usage` (a share) in place of `active_units`; for a Normal likelihood
-      `ppca_log_likelihood` in nats, `ppca_latents` and `ppca_images`, as in
-      `yardstick.PrincipalComponents`.
+      codes `perplexity` and `usage` (a share) in place of `active_units`, of a sparse code what
+      `sparsity` returns; for a Normal likelihood `ppca_log_likelihood` in nats, `ppca_latents` and
+      `ppca_images`, as in `yardstick.PrincipalComponents`.
     """
     metrics = vae.evaluate(test, return_dict=True, verbose=0)
     model = tfp_vae.inference_model(vae)
@@ -40,12 +41,35 @@ def measured(
     if not model.description.has_codes:
         means = np.concatenate([model.encode(batch) for batch in test.as_numpy_iterator()])
         metrics["active_units"] = int((means.var(axis=0) > ACTIVE_VARIANCE).sum())
+        metrics |= sparsity(vae.encoder.layers[-1], means)
     metrics["num_latents"] = model.latent_size
     metrics["num_parameters"] = sum(model.weight_sizes)
     if config.likelihood == "independent_normal" and not model.description.has_codes:
         ppca = yardstick.score(splits.train, test.as_numpy_iterator(), model.latent_size)
         metrics |= {f"ppca_{name}": value for name, value in ppca._asdict().items()}
     return metrics
+
+
+def sparsity(layer: Any, codes: np.ndarray) -> dict[str, float]:
+    """How sparse the codes of images are.
+
+    Args:
+      layer: makes the posterior.
+      codes: [N, D].
+
+    Returns:
+      `active_share`, the mean over images of the share of the units that are active (of a
+      `SigmoidCode` those with an activity above 0.5, of a `KSparseCode` those that are not 0); of a
+      `SigmoidCode` also `mean_activity`, over images and units, and its target, `target_activity`.
+      Nothing for another layer.
+    """
+    if not isinstance(layer, SigmoidCode | KSparseCode):
+        return {}
+    found = {"active_share": float(np.mean(layer.is_active(codes)))}
+    if isinstance(layer, SigmoidCode):
+        found["mean_activity"] = float(codes.mean())
+        found["target_activity"] = layer.activity_regularizer.target
+    return found
 
 
 def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
@@ -71,7 +95,13 @@ def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
                 "the ELBO is below probabilistic PCA, a linear model with as many latents: try "
                 "more --epochs, --network resnet, --activation silu, or a --likelihood that fits"
             )
-    if active == 0:
+    if "active_share" in metrics:
+        share = f"{metrics['active_share']:.1%} of the {latents} units are active in an image"
+        if "target_activity" in metrics:
+            mean, target = metrics["mean_activity"], metrics["target_activity"]
+            share += f"; their mean activity is {mean:.4f}, the target {target:g}"
+        yield share
+    if active == 0 and "target_activity" not in metrics:  # sigmoid units vary less than latents
         yield f"no latent is active, so that all reconstructions are alike: {ADVICE}"
 
 
