@@ -1,6 +1,8 @@
 """Runs of `--model vq_vae`: two phases, each resumed to the bits it would have had."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -71,3 +73,40 @@ def test_no_epochs_of_the_prior_leave_it_uniform(tmp_path):
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["kl"] == pytest.approx(4 * np.log(8.0), rel=1e-6)
     assert not (folder / "prior_history.csv").exists()
+
+
+TWO_DEVICES = """
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import tf_keras, tfp_vae
+images = np.random.default_rng(0).random((128, 8, 8, 1)).round().astype(np.float32)
+batches = tf.data.Dataset.from_tensor_slices(images).batch(32)
+small = {"filters": (4, 6), "codebook_size": 8, "code_size": 3}
+
+def trained(strategy):
+    tf_keras.utils.set_random_seed(0)
+    with strategy.scope():
+        vae = tfp_vae.build_vae(
+            (8, 8, 1), model="vq_vae_2", network="conv", images=images, seed=0,
+            prior_width=8, prior_blocks=1, **small)
+        vae.compile("adam")
+    found = vae.fit(batches, epochs=3, validation_data=batches, verbose=0).history
+    with strategy.scope():
+        prior = tfp_vae.CodePriorModel(vae)
+        prior.compile("adam")
+    of_prior = prior.fit(batches, epochs=3, validation_data=batches, verbose=0).history
+    return {**found, **{f"prior {key}": value for key, value in of_prior.items()}}
+
+one = trained(tf.distribute.OneDeviceStrategy("/cpu:0"))
+two = trained(tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]))
+assert one.keys() == two.keys() and "prior val_elbo" in one
+for key, values in one.items():
+    np.testing.assert_allclose(two[key], values, rtol=1e-5, err_msg=key)
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_train_codes_and_their_prior_as_one():
+    done = subprocess.run([sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
