@@ -200,9 +200,9 @@ def _draw(
 
     figure = Figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    if found.code_counts is None:
+    if found.mean_variance is not None:
         draw_latents(left, found)
-    else:
+    elif found.code_counts is not None:
         draw_codes(left, found.code_counts)
 
     points = np.zeros([found.num_images, 2])
