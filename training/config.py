@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 from pydantic import AfterValidator, Field
 
 from tfp_vae.errors import InputError
-from tfp_vae.models import PARTS
+from tfp_vae.models import MODELS_OF_CODES, PARTS
 from training.values import ONE_OR_SEVERAL, OR_AUTO, colour_name, path, plain_name
 
 FLOAT32_MAX = 3e38  # settings become float32, in which larger numbers are infinite
@@ -106,6 +106,10 @@ class Config(PartSettings):
     """Epochs without a better `val_elbo` after which training ends; 0 for never; `auto`: a fifth
     of the epochs where their number is `auto` too, otherwise never."""
 
+    prior_epochs: Annotated[Annotated[int, Field(ge=0, lt=2**31)] | None, TRAINING] = None
+    """Passes to fit the prior of codes, after those of the model; by default as many; 0 leaves it
+    uniform."""
+
     batch_size: Annotated[int, TRAINING, Field(ge=1, lt=2**31)] = 64
     """Images in a training step, of all devices together."""
 
@@ -150,6 +154,10 @@ class Config(PartSettings):
         if self.model != "hierarchical" and isinstance(self.latent_size, tuple):
             numbers = " ".join(map(str, self.latent_size))
             raise InputError(f"latent_size {numbers}: only for model hierarchical: expected one")
+        if self.prior_epochs is not None and self.model not in MODELS_OF_CODES:
+            raise InputError(
+                f"prior_epochs {self.prior_epochs}: only for model {', '.join(MODELS_OF_CODES)}"
+            )
         if self.jit_compile == "true" and self.strategy != "none":
             raise InputError(f"jit_compile true: only for strategy none, not {self.strategy}")
         if self.resume and self.restart:

@@ -61,7 +61,7 @@ class CodePath(tf_keras.layers.Layer):
         values: int,
         quantizer: str = "vector",
         codebook_size: int = 512,
-        code_size: int | None = 64,
+        code_size: int = 64,
         activation: str = "silu",
         seed: int | None = None,
         **kwargs: Any,

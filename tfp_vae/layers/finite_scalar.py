@@ -22,24 +22,22 @@ class FiniteScalarQuantizer(Quantizer):
 
     Args:
       codebook_size: K, a product of numbers from 2 to 8, which become the L of each dimension.
-      code_size: None; C is the number of dimensions.
+      *args: of `Quantizer`, whose code_size has no effect: C is the number of dimensions.
+      **kwargs: of `Quantizer`.
 
     Raises:
-      InputError: another K, or a C.
+      InputError: another K.
     """
 
-    def __init__(
-        self,
-        codebook_size: int,
-        code_size: int | None = None,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(codebook_size, None, seed, **kwargs)
+    def __init__(self, codebook_size: int, *args: Any, **kwargs: Any) -> None:
+        super().__init__(codebook_size, *args, **kwargs)
         self.levels = np.asarray(levels_of(codebook_size), np.int32)
-        self.dimensions = len(self.levels)
         self._bases = np.cumprod([1, *self.levels[:-1]]).astype(np.int32)
         self._half = (self.levels - 1).astype(np.float32) / 2.0
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.levels)
 
     def call(self, vectors: tf.Tensor) -> Quantized:
         bounded = tf.math.tanh(vectors)  # in (-1, 1), of which index i is the value i / half - 1

@@ -31,7 +31,7 @@ class TrainingNoise(tf_keras.layers.Layer, CountedDraws):
 
     def noisy(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """`images` [B, H, W, C] with noise that is a function of `seed`, int64 [2]."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not define noisy()")
 
     def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         if not training:

@@ -28,29 +28,31 @@ class Quantized(NamedTuple):
 class Quantizer(tf_keras.layers.Layer, CountedDraws):
     """K codes, each a vector [C].
 
-    Subclasses define `quantize`, `embed` and `dimensions`.
+    Subclasses define `call` and `embed`.
 
     Args:
       codebook_size: K.
-      code_size: C; None where the quantiser chooses it.
+      code_size: C, where K does not decide it.
       seed: of what it draws; None draws it from NumPy's global state.
 
     Attributes:
       dimensions: C.
     """
 
-    dimensions: int
-
     def __init__(
         self,
         codebook_size: int,
-        code_size: int | None = None,
+        code_size: int = 64,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.codebook_size, self.code_size, self.seed = codebook_size, code_size, seed
         self.count_draws(seed)
+
+    @property
+    def dimensions(self) -> int:
+        return self.code_size
 
     def call(self, vectors: tf.Tensor) -> Quantized:
         """The `Quantized` of `vectors`, float32 [N, C]."""

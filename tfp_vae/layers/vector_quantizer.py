@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfp_vae.errors import InputError
 from tfp_vae.layers.quantizer import Quantized, Quantizer
 
 DECAY = 0.99  # of the running averages
@@ -29,18 +28,6 @@ class VectorQuantizer(Quantizer):
 
     Counts and sums are those of all replicas, and so are the codes.
     """
-
-    def __init__(
-        self,
-        codebook_size: int,
-        code_size: int | None = None,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(codebook_size, code_size, seed, **kwargs)
-        if code_size is None:
-            raise InputError("code_size None: expected an integer >= 1 for a vector quantizer")
-        self.dimensions = code_size
 
     def build(self, input_shape: Any) -> None:
         shape = (self.codebook_size, self.dimensions)

@@ -63,12 +63,6 @@ _CODES = {
         4,
         "Blocks of attention in the prior of codes.",
     ),
-    "prior_epochs": Option(
-        Annotated[int, Interval(ge=0, lt=2**31)] | None,
-        None,
-        "Epochs of the prior of codes, after those of the model; by default as many; 0 leaves it "
-        "uniform.",
-    ),
 }
 
 MODELS = Registry(

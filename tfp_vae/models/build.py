@@ -93,7 +93,6 @@ def build_vae(
     }
     arguments = _arguments(chosen, options)
     free_bits = arguments["objective"].pop("free_bits", 0.0)
-    arguments["model"].pop("prior_epochs", None)  # of training, not of the model
 
     def make(kind: str, *positional: Any, **named: Any) -> Any:
         return PARTS[kind][chosen[kind]].load()(*positional, **named, **arguments[kind])

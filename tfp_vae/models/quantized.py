@@ -22,7 +22,7 @@ class QuantizedVAE(VAE):
 
     All mass of q(z|x) is on one code of each position, so that KL(q(z|x) || p(z)) is -log p(z) at
     the codes, and `elbo` = log p(x|z) + log p(z) is a bound on log p(x). The prior is uniform while
-    the model trains: `kl` is D log K. `tfp_vae.models.code_prior.fit` then fits it.
+    the model trains: `kl` is D log K. A `CodePriorModel` then fits it.
 
     The loss is -`elbo` and the commitment (`CodePath`); the codes themselves follow the features
     after each step.
