@@ -49,11 +49,15 @@ def freed_memory():
     if next(TESTS) % 5:
         return
     from tensorflow.python.framework import ops
+    from tensorflow_probability.python.bijectors import bijector
 
     # TensorFlow keeps the gradient of every traced `tf.custom_gradient`, and its graph, for ever.
     registry = ops.gradient_registry._registry
     for name in [name for name in registry if name.startswith("CustomGradient-")]:
         del registry[name]
+    # TFP's cache of bijectors keys a draw weakly, but its value, a tensor of a layer, holds that draw
+    # and the model: a full-covariance posterior whose log q was asked for would stay for ever.
+    vars(bijector.Bijector)["_cache"].clear()
     gc.collect()
     if RETURN_MEMORY is not None:
         RETURN_MEMORY(0)
