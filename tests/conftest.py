@@ -55,8 +55,8 @@ def freed_memory():
     registry = ops.gradient_registry._registry
     for name in [name for name in registry if name.startswith("CustomGradient-")]:
         del registry[name]
-    # TFP's cache of bijectors keys a draw weakly, but its value, a tensor of a layer, holds that draw
-    # and the model: a full-covariance posterior whose log q was asked for would stay for ever.
+    # TFP's cache of bijectors keys a draw weakly, but its value, a tensor of a layer, holds that
+    # draw and the model: a full-covariance posterior whose log q was computed would stay for ever.
     vars(bijector.Bijector)["_cache"].clear()
     gc.collect()
     if RETURN_MEMORY is not None:

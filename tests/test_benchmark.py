@@ -62,12 +62,15 @@ def test_table_and_json(tmp_path):
     bare.chmod(0o755)
     done = run(
         *("--dataset", str(tmp_path / "images.npy"), "--out", str(tmp_path / "out.json")),
-        *("--case", "dense-diagonal", "--contender", "ours", "torch", "floor"),
+        *("--case", "dense-diagonal", "dense-iwae-5", "--contender", "ours", "torch", "floor"),
         *("--peer", f"torch={bare}", "--batch-size", "16", "--steps", "2", "--rounds", "2"),
     )
     assert done.returncode == 0, done.stderr
     assert "us/image" in done.stdout and "absent" in done.stdout
-    case = json.loads((tmp_path / "out.json").read_text())["cases"]["dense-diagonal"]
+    cases = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert len(cases["dense-iwae-5"]["ours"]["ratios"]) == 2
+    assert cases["dense-iwae-5"]["floor"]["absent"] == "has no iwae-5"
+    case = cases["dense-diagonal"]
     assert "No module named" in case["torch"]["absent"]
     for name in ("ours", "floor"):
         assert len(case[name]["microseconds_per_image"]) == 2

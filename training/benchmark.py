@@ -24,12 +24,14 @@ from training.config import FLAGS, Settings
 from training.peers import result_table
 from training.peers.cases import CASES, DEFAULT_CASES, model
 from training.peers.contenders import CONTENDERS, Contender
+from training.peers.families import FAMILIES
 
 MANY = Parameter(consume_multiple=True)
 GROWTH = {
     "batch": ("batch_size", (32, 64, 128, 256, 512)),
     "latents": ("latent_size", (2, 8, 32, 128, 256)),
     "images": ("count", (6000, 20000, 60000)),
+    "family": ("family", tuple(name for name in FAMILIES if name != "codes")),
 }
 MIN_INPUT_STEPS = 256  # a batch takes well under a millisecond: fewer of them measure a queue
 Count = Annotated[int, Field(ge=1, lt=2**31)]
@@ -70,7 +72,8 @@ class Benchmark(Settings):
     contender whose packages cannot be imported there is reported as absent."""
 
     growth: Annotated[tuple[Literal[*GROWTH], ...], MANY] = ()
-    """Also time tfp_vae at several values of this quantity, for the first case."""
+    """Also time tfp_vae at several values of this quantity, or with parts of each family, for the
+    first case."""
 
     activation: Literal["relu", "tanh", "silu"] | None = None
     """Activation function of the hidden layers; by default silu for resnet, otherwise relu."""
@@ -215,7 +218,7 @@ def _growing(what: str, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
     entries = {}
     for value in values:
         own = {**settings, field: value}
-        entries[str(value)] = {**own, "steps": max(1, turn // own["batch_size"])}
+        entries[str(value) or "vae"] = {**own, "steps": max(1, turn // own["batch_size"])}
     return entries
 
 

@@ -12,6 +12,7 @@ from tfp_vae.errors import InputError
 _MNIST = {"likelihood": "independent_bernoulli", "activation": "relu", "latent_size": 50}
 _DENSE = {**_MNIST, "network": "dense", "bfloat16": False}
 _CONV = {**_MNIST, "network": "conv", "posterior": "independent_normal"}
+_DIAGONAL = {**_DENSE, "posterior": "independent_normal"}
 _RESNET = {
     "network": "resnet",
     "posterior": "independent_normal",
@@ -20,15 +21,19 @@ _RESNET = {
     "latent_size": 64,
 }
 CASES: dict[str, dict[str, Any]] = {
-    "dense-diagonal": {**_DENSE, "posterior": "independent_normal"},
+    "dense-diagonal": _DIAGONAL,
     "dense-full": {**_DENSE, "posterior": "multivariate_normal_tril"},
     "conv-float32": {**_CONV, "bfloat16": False},
     "conv-bfloat16": {**_CONV, "bfloat16": True},
     "resnet-64": {**_RESNET, "bfloat16": False},
     "resnet-64-bfloat16": {**_RESNET, "bfloat16": True},
+    "dense-vamp": {**_DIAGONAL, "family": "prior-vamp"},
+    "dense-iwae-5": {**_DIAGONAL, "family": "iwae-5"},
+    "dense-iwae-50": {**_DIAGONAL, "family": "iwae-50"},
+    "conv-codes": {**_CONV, "bfloat16": False, "family": "codes"},
 }
 SIDES = {"resnet-64": 64, "resnet-64-bfloat16": 64}  # in pixels, of the images of these cases
-DEFAULT_CASES = tuple(case for case in CASES if case not in SIDES)
+DEFAULT_CASES = tuple(case for case in CASES if case not in SIDES and "family" not in CASES[case])
 
 
 class Flags(Protocol):
@@ -49,6 +54,7 @@ def model(case: str, flags: Flags, image_shape: tuple[int, int, int]) -> dict[st
     height, width, _ = image_shape
     given = {"activation": flags.activation, "latent_size": flags.latent_size}
     settings = {
+        "family": "",
         **CASES[case],
         **{name: value for name, value in given.items() if value is not None},
         "filters": (),

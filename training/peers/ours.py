@@ -10,7 +10,8 @@ import stock_model
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
-from protocol import serve
+from families import FAMILIES
+from protocol import Absent, serve
 
 import tfp_vae
 from tfp_vae.layers import LIKELIHOODS
@@ -21,18 +22,23 @@ from training.run import loop, strategies
 
 
 def build(settings):
+    if settings.variant == "stock" and settings.family:
+        raise Absent(f"has no {settings.family}")
     loop.silence()
-    config = Config(
-        network=settings.network,
-        activation=settings.activation,
-        filters=settings.filters,
-        posterior=settings.posterior,
-        likelihood=settings.likelihood,
-        latent_size=settings.latent_size,
-        batch_size=settings.batch_size,
-        mixed_precision=settings.bfloat16,
-        learning_rate_schedule="constant",  # as the others
-    )
+    parts = {
+        "network": settings.network,
+        "activation": settings.activation,
+        "filters": settings.filters,
+        "posterior": settings.posterior,
+        "likelihood": settings.likelihood,
+        "latent_size": settings.latent_size,
+        "batch_size": settings.batch_size,
+        "mixed_precision": settings.bfloat16,
+        "learning_rate_schedule": "constant",  # as the others
+    }
+    if settings.family == "codes":
+        del parts["posterior"], parts["latent_size"]  # codes have neither
+    config = Config(**{**parts, **FAMILIES[settings.family]})
     train_split = Split(
         len(settings.images), settings.images.shape[1:], pixels=tf.constant(settings.images)
     )
@@ -77,4 +83,4 @@ def take(batches, steps, clock):
         turn = 2 * steps  # untimed, and timed
 
 
-serve(build)
+serve(build, families=FAMILIES)

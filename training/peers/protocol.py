@@ -41,17 +41,20 @@ class Clock:
         self.answers.write(json.dumps(answer) + "\n")
 
 
-def serve(build):
+def serve(build, families=("",)):
     """Trains as the parent asks, until it closes the pipe.
 
     Args:
       build: settings -> (versions, train), where `train(clock)` trains without end and calls
         `clock()` after every `settings.steps` steps.
+      families: those of `families.py` that the program has.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes to stderr
     settings = SimpleNamespace(**json.loads(sys.argv[1]))
     try:
+        if settings.family not in families:
+            raise Absent(f"has no {settings.family}")
         import numpy as np  # may be missing in this environment too
 
         images = np.load(settings.images, allow_pickle=False)  # uint8 [N, H, W, C]

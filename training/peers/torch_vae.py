@@ -1,6 +1,7 @@
 """The same VAE in PyTorch, eager or through `torch.compile`, as one would write it by hand."""
 
 import math
+import sys
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -29,6 +30,9 @@ class Logits(torch.nn.Module):
     def forward(self, logits, x):
         return F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
 
+    def of_each(self, logits, x):
+        return F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
+
 
 class VAE(torch.nn.Module):
     """Grey images, uint8 [B, C, H, W], to the negative ELBO, a scalar; binary pixels are drawn."""
@@ -49,11 +53,7 @@ class VAE(torch.nn.Module):
         self.register_buffer("noise", settings.input_noise * deviations)
 
     def forward(self, images):
-        if self.binary:
-            # 255 uniform whole numbers: P(draw < grey level) is the grey level / 255, exactly.
-            x = (torch.rand(images.shape) * 255.0 < images).float()
-        else:
-            x = images.float() / 255.0
+        x = self.binarised(images) if self.binary else images.float() / 255.0
         # A Normal model's encoder has noise on its input, in standard deviations of the pixels.
         entering = x if self.binary else x + self.noise * torch.randn_like(x)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
@@ -63,12 +63,22 @@ class VAE(torch.nn.Module):
             pixels = self.decoder(z)
         return (self.nll(pixels.float().flatten(1), x.flatten(1)) + kl.sum()) / len(x)
 
+    def binarised(self, images):
+        """Zeros and ones, float32, drawn afresh."""
+        # 255 uniform whole numbers: P(draw < grey level) is the grey level / 255, exactly.
+        return (torch.rand(images.shape) * 255.0 < images).float()
+
+    def normal(self, params):
+        """The mean and the standard deviation, [B, D] each, of a Normal with a diagonal scale."""
+        mean, rest = params[:, : self.size], params[:, self.size :]
+        return mean, F.softplus(rest) + 1e-5
+
     def posterior(self, params):
         """A draw from q(z|x) [B, D], and KL(q(z|x) || N(0, I)) [B]."""
         mean, rest = params[:, : self.size], params[:, self.size :]
         noise = torch.randn_like(mean)
         if not self.full:
-            scale = F.softplus(rest) + 1e-5
+            mean, scale = self.normal(params)
             kl = 0.5 * (mean.square() + scale.square() - 1).sum(1) - scale.log().sum(1)
             return mean + scale * noise, kl
         batch = len(params)
@@ -81,11 +91,24 @@ class VAE(torch.nn.Module):
         return mean + diagonal * noise + torch.bmm(below, noise[..., None])[..., 0], kl
 
 
+def model(settings):
+    """The model of a family."""
+    if settings.family == "codes":
+        from torch_codes import CodesVAE as Model
+    elif settings.family == "prior-vamp":
+        from torch_families import Vamp as Model
+    elif settings.family.startswith("iwae"):
+        from torch_families import ImportanceWeighted as Model
+    else:
+        Model = VAE  # noqa: N806
+    return Model(settings)
+
+
 def build(settings):
     torch.manual_seed(settings.seed)
     images = torch.from_numpy(settings.images).permute(0, 3, 1, 2).contiguous()
     # oneDNN's convolutions are faster in this layout.
-    vae = VAE(settings).to(memory_format=torch.channels_last)
+    vae = model(settings).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3, eps=1e-7, fused=True)
     loss_of = vae
     if settings.variant == "compile":
@@ -115,4 +138,5 @@ def build(settings):
 
 
 if __name__ == "__main__":
-    serve(build)
+    sys.modules["torch_vae"] = sys.modules["__main__"]  # families are built on it
+    serve(build, families=("", "codes", "iwae-5", "iwae-50", "prior-vamp"))
