@@ -232,6 +232,21 @@ def test_info(run, place):
     assert "decode(latent float32 (None, 4)) -> mean float32 (None, 8, 9, 1)" in printed
 
 
+def test_info_as_json(run, model, place):
+    (place / "run" / "1" / "metrics.json").write_text('{"elbo": -12.5, "kl": NaN}')
+    printed = json.loads(run("info run --format json"), parse_constant=pytest.fail)
+    assert printed["path"] == "run/1" and printed["metrics"] == {"elbo": -12.5, "kl": None}
+    assert (printed["image_shape"], printed["latent_size"]) == ([8, 9, 1], 4)
+    assert printed["num_parameters"] == sum(model.weight_sizes)
+    description = json.loads((place / "run" / "1" / "assets" / "tfp_vae.json").read_text())
+    assert printed["description"] == description
+    assert printed["signatures"].keys() == model.signatures.keys()
+    assert printed["signatures"]["decode"] == {
+        "inputs": {"latent": {"dtype": "float32", "shape": [None, 4]}},
+        "outputs": {"mean": {"dtype": "float32", "shape": [None, 8, 9, 1]}},
+    }
+
+
 def test_the_background_is_that_of_the_run(run, model, place, tmp_path):
     Image.new("LA", (9, 8), (0, 0)).save("clear.png")
     config = place / "run" / "1" / "config.json"

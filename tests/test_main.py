@@ -52,6 +52,13 @@ def place(grey_images, tmp_path_factory):
         ("denoise run photos/0.png", "OUT requires an argument"),
         ("encode run bad.png {out}/e.csv", "bad.png: damaged"),
         ("encode run large.png {out}/e.csv", "large.png: 20x20x1 pixels: expected 8x9x1"),
+        (
+            "encode run photos {out}/e.csv --projector {out}/none/logs",
+            "none: expected one that can",
+        ),
+        ("encode run photos {out}/e.csv --projector images.npy", "images.npy: a file: expected a"),
+        ("encode run photos {out}/e.csv --projector /proc", "/proc/.new: cannot be written"),
+        ("info run --format yaml", '"yaml"'),
         ("interpolate run images.npy images.npy:0 {out}/i.png", "130 images: expected one"),
         (
             "interpolate run images.npy:1 images.npy:0 {out}/i.png --steps 1",

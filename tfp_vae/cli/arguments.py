@@ -131,3 +131,14 @@ def check_writable(out: Path) -> None:
             pass
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from error
+
+
+def check_folder(folder: Path) -> None:
+    """Checks, before the computation, that a folder can be made, or written where it is there.
+
+    Raises:
+      InputError: it is a file; or it, or the folder it is to be made in, cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: a file: expected a folder")
+    check_writable(folder / ".new" if folder.is_dir() else folder)

@@ -1,9 +1,8 @@
-"""The commands that encode and search collections, fit a sampler to them, and describe a run."""
+"""The commands that encode and search collections, and fit a sampler to them."""
 
-import collections
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tfp_vae.inference.model import InferenceModel
-    from tfp_vae.saved_model.contract import Description
 
 HELD_OUT_EVERY = 10  # every tenth image is held out, to measure how well a mixture predicts
 
@@ -29,13 +27,23 @@ def encode(
     out: Annotated[Path, Parameter(help="File to write: .csv or .npz.")],
     /,
     *,
+    projector: Annotated[
+        Path | None,
+        Parameter(
+            help="Also write the files of TensorBoard's projector into this log folder: latent "
+            "means, of codes their vectors, with names, labels and thumbnails."
+        ),
+    ] = None,
     reading: cli.ReadingFlags = cli.Reading(),
 ) -> None:
     """Write q(z|x) of each image: name, label where there is one, mean, stddev; or its code.
 
-    Of a Normal, a .npz gets scale_tril too.
+    Of a Normal, a .npz gets scale_tril too. See the files of --projector LOGDIR with `tensorboard
+    --logdir LOGDIR`.
     """
     out, kind = cli.output(out, ("csv", "npz"))
+    if projector is not None:
+        cli.check_folder(projector)
     import tfp_vae
     from tfp_vae.cli import inputs, outputs
 
@@ -55,6 +63,12 @@ def encode(
         arrays.pop("scale_tril", None)
         outputs.write_table(out, texts, **arrays)
     print(f"{len(found.names)} images, {model.latent_size} latents: {out}")
+    if projector is not None:
+        from tfp_vae.cli import projector as files
+
+        latents = arrays["code" if model.description.has_codes else "mean"]
+        files.write(projector, _points(model, latents), texts, found.pixels)
+        print(f"to see them: tensorboard --logdir {projector}")
 
 
 @search.command
@@ -86,7 +100,8 @@ def build(
     found = inputs.read(model, images, reading)
     names, labels = found.names, found.labels
     if metric == "euclidean":
-        built = Index(_points(model, found.pixels), names=names, labels=labels)
+        points = _points(model, model.encode(found.pixels))
+        built = Index(points, names=names, labels=labels)
     else:
         posterior = model.posterior(found.pixels)
         scales = posterior.scale_tril
@@ -127,7 +142,7 @@ def query(
     given = inputs.read_one(model, image, conversion)
     pixels = given.pixels[0:1]
     if found.scale_trils is None:
-        nearest = found.query(_points(model, pixels), count=count)
+        nearest = found.query(_points(model, model.encode(pixels)), count=count)
     else:
         posterior = model.posterior(pixels)
         nearest = found.query(posterior.mean, scale_trils=posterior.scale_tril, count=count)
@@ -146,10 +161,9 @@ def query(
         print(f"{same} of {len(names)} have the label of the query, {one_line(label)}")
 
 
-def _points(model: "InferenceModel", pixels: Any) -> "np.ndarray":
+def _points(model: "InferenceModel", latents: "np.ndarray") -> "np.ndarray":
     """What distances are measured between: latent means [N, D]; of codes their vectors."""
-    codes = model.encode(pixels)
-    return model.embed(codes).reshape(len(codes), -1)
+    return model.embed(latents).reshape(len(latents), -1)
 
 
 def mixture(
@@ -190,48 +204,3 @@ def mixture(
         f"mean log-likelihood of {held_out.sum()} held-out latent means, nats: "
         f"{prior}mixture {found.mixture:.3f}\n{components} components: {file}"
     )
-
-
-def info(run: cli.Run, /) -> None:
-    """Print what a run is: its model, its settings, its test metrics and its signatures."""
-    import tfp_vae
-    from tfp_vae.saved_model.load import find, read_json
-
-    model = tfp_vae.load(run)
-    folder = find(run)
-    settings, metrics = (read_json(folder, name) for name in ("config.json", "metrics.json"))
-    parameters = sum(model.weight_sizes)
-    print(f"{model.path}: images {model.image_shape}, {model.latent_size} latents")
-    print(f"{parameters:,} parameters, {4 * parameters / 1e6:.1f} MB in float32")
-    for title, values in (
-        ("model", _described(model.description)),
-        ("settings", settings),
-        ("test metrics, in nats per image", metrics),
-    ):
-        if values:
-            print(f"\n{title}")
-        for name, value in values.items():
-            print("  " + one_line(f"{name}: {value}"))
-    print("\nsignatures")
-    for name, signature in sorted(model.signatures.items()):
-        inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
-        print(f"  {name}({_written(inputs)}) -> {_written(outputs)}")
-
-
-def _described(description: "Description") -> dict[str, Any]:
-    """The lines of `info` that say which family of model a run is."""
-    names = ("model", "posterior", "prior", "likelihood", "log_likelihood", "kl", "contract")
-    found = {name.replace("_", " "): getattr(description, name) for name in names}
-    if description.has_codes:
-        found["codes"] = f"of {description.codebook_size} in each codebook"
-    if any(description.latent_levels):
-        counts = collections.Counter(description.latent_levels)
-        each = ", ".join(f"{count} at {level}" for level, count in counts.items())
-        found["latents of levels, from the top"] = each
-    return found
-
-
-def _written(tensors: dict[str, Any]) -> str:
-    """For example: latent float32 [None, 16], seed int32 [2]."""
-    parts = (f"{name} {spec.dtype.name} {spec.shape}" for name, spec in sorted(tensors.items()))
-    return ", ".join(parts)

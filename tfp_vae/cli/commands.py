@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from tfp_vae.cli import collections, compression, films, pictures
 from tfp_vae.cli.app import run
+from tfp_vae.cli.info import info
 
 NAME = "tfp_vae"
 
@@ -28,7 +29,7 @@ for command in (
     collections.mixture,
     compression.compress,
     compression.decompress,
-    collections.info,
+    info,
 ):
     app.command(command)
 
