@@ -112,6 +112,23 @@ def test_it_fits_saves_in_three_ways_and_fits_on(options, grey_images, tmp_path)
         assert int(loaded.optimizer.iterations) == 6
 
 
+def test_the_kl_of_two_levels_is_logged(grey_images):
+    (options,) = (each for each in CODES if each["model"] == "vq_vae_2")
+    vae = made(grey_images, **options)
+    vae.fit(grey_images, batch_size=65, epochs=1, verbose=0)
+    top, bottom = vae.path.sizes
+    logs = vae.evaluate(grey_images, return_dict=True, verbose=0)
+    assert logs["kl_2"] == pytest.approx(top * np.log(8.0), rel=1e-6)
+    assert logs["kl_1"] == pytest.approx(bottom * np.log(8.0), rel=1e-6)
+    fitted_prior(vae, grey_images, epochs=2)
+    logs = vae.evaluate(grey_images, return_dict=True, verbose=0)
+    each = -vae.prior.log_probs(vae._posterior_of(grey_images).mode()).numpy()
+    assert logs["kl_2"] == pytest.approx(each[:, :top].sum(axis=1).mean(), rel=1e-5)
+    assert logs["kl_1"] == pytest.approx(each[:, top:].sum(axis=1).mean(), rel=1e-5)
+    assert logs["kl"] == pytest.approx(logs["kl_1"] + logs["kl_2"], rel=1e-6)
+    assert logs["kl_2"] != pytest.approx(top * np.log(8.0), rel=1e-6)
+
+
 @pytest.mark.parametrize("options", SOME_CODES[1:], ids=name_of)
 def test_it_is_exported_and_its_numbers_agree(options, grey_images, tmp_path):
     images = grey_images.round()

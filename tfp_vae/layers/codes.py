@@ -109,7 +109,11 @@ class CodeKL(KLDivergenceRegularizer):
         self, distribution_a: tfd.Distribution, test_points: tf.Tensor | None = None
     ) -> tf.Tensor:
         # Codes have no gradient, and the prior is fitted afterwards.
-        return tf.stop_gradient(super().divergence(distribution_a, test_points))
+        each = tf.stop_gradient(-self.prior().log_probs(distribution_a.mode()))
+        of_levels = tf.split(each, self.prior.sizes, axis=-1)
+        levels = [tf.reduce_sum(part, axis=-1) for part in of_levels]
+        distribution_a.counted_levels = levels  # for the metrics
+        return tf.add_n(levels)
 
     def penalty(self, distribution_a: tfd.Distribution, kl: tf.Tensor) -> tf.Tensor:
         """As `KLDivergenceRegularizer`, plus the mean of `Coded.commitment`."""

@@ -28,7 +28,8 @@ class QuantizedVAE(VAE):
     after each step.
 
     Metrics, besides those of `VAE`: `perplexity` of the codes in an epoch, and `usage`, the share
-    of the codebook that occurs in it; with two levels `perplexity_1`, ...
+    of the codebook that occurs in it; with two levels `perplexity_1`, ..., and `kl_1` and `kl_2`,
+    -log p(z_1 | z_2) and -log p(z_2), whose sum is `kl`.
 
     Args:
       features: images [B, H, W, C] to the features [B, F] that `path` takes, a tf_keras model.
@@ -79,6 +80,9 @@ class QuantizedVAE(VAE):
         self.usage_trackers = [
             CodeUsage(path.codebook_size, f"_{level}" if level else "") for level in levels
         ]
+        self.level_trackers = [
+            tf_keras.metrics.Mean(name=f"kl_{level}") for level in levels if level
+        ]
 
     @property
     def path(self) -> CodePath:
@@ -102,6 +106,8 @@ class QuantizedVAE(VAE):
         coded = posterior.coded
         for tracker, found in zip(self.usage_trackers, coded.levels, strict=True):
             tracker.update_state(found.codes)
+        for tracker, kl in zip(self.level_trackers, posterior.counted_levels, strict=False):
+            tracker.update_state(kl)
         return self.decoder.layers[-1](self.trunk(coded.embedded, training=training))
 
     def _calibrate(self, done: passes.Pass) -> None:
