@@ -32,6 +32,8 @@ def test_a_run_says_what_it_is(never_stopped):
     assert "4 codes an image; " in printed and "of the codes occur, perplexity " in printed
     assert "the prior of the codes, 3 epochs at most:" in printed
     metrics = json.loads((folder / "metrics.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
+    assert not {"posterior", "prior", "latent_size", "free_bits"} & config.keys()
     assert metrics["num_latents"] == 4 and 0 < metrics["usage"] <= 1
     assert "active_units" not in metrics
     assert metrics["kl"] < 4 * np.log(8.0)  # what the uniform prior has
@@ -61,7 +63,7 @@ def test_a_stopped_run_ends_with_the_bits_it_would_have_had(
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, name)
-    for name in ("history.csv", "prior_history.csv", "metrics.json"):
+    for name in ("history.csv", "prior_history.csv", "metrics.json", "README.md"):
         assert (resumed / name).read_bytes() == (whole / name).read_bytes(), name
 
 

@@ -61,6 +61,6 @@ def test_a_resumed_run_ends_at_the_same_epoch_with_the_same_numbers(back, tmp_pa
         patch.setattr(checkpoints.Checkpoints, "on_epoch_end", interrupted)
         in_process(*OPTIONS, "--output-dir", stopped)
     assert trained(*OPTIONS, "--output-dir", stopped, "--resume") == 0
-    for name in ("history.csv", "metrics.json"):
+    for name in ("history.csv", "metrics.json", "README.md"):
         one, other = (folder / "digits" / "1" / name for folder in (whole, stopped))
         assert one.read_bytes() == other.read_bytes()

@@ -38,7 +38,15 @@ def test_what_a_run_leaves_on_disk(digits_run):
     path, _ = digits_run
     assert sorted(entry.name for entry in path.parent.iterdir()) == [".lock", "1"]
     assert sorted(entry.name for entry in path.iterdir()) == [
-        *("assets", "config.json", "fingerprint.pb", "history.csv", "logs", "metrics.json"),
+        *(
+            "README.md",
+            "assets",
+            "config.json",
+            "fingerprint.pb",
+            "history.csv",
+            "logs",
+            "metrics.json",
+        ),
         *("model.keras", "reconstructions", "samples", "saved_model.pb", "variables"),
     ]
     epochs = [f"epoch-000{number}.png" for number in (1, 2, 3, 4)]

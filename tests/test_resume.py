@@ -56,7 +56,7 @@ def test_a_killed_run_ends_as_one_that_was_never_stopped(
     assert expected.keys() == found.keys() and any("optimizer" in name for name in expected)
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, f"seed {seed}, {reached}: {name}")
-    for name in ("history.csv", "metrics.json"):
+    for name in ("history.csv", "metrics.json", "README.md"):
         same = (finished / name).read_bytes() == (never_stopped / name).read_bytes()
         assert same, (seed, reached, name)
 

@@ -1,7 +1,7 @@
 """Every setting of a run: its flag, default, accepted values and help. Imports no TensorFlow."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -9,8 +9,9 @@ import pydantic
 from cyclopts import Group, Parameter
 from pydantic import AfterValidator, Field
 
+from tfp_vae.cli.app import flag
 from tfp_vae.errors import InputError
-from tfp_vae.models import MODELS_OF_CODES, PARTS
+from tfp_vae.models import MODELS_OF_CODES, NOT_OF_CODES, PARTS
 from training.values import ONE_OR_SEVERAL, OR_AUTO, colour_name, path, plain_name
 
 FLOAT32_MAX = 3e38  # settings become float32, in which larger numbers are infinite
@@ -137,7 +138,7 @@ class Config(PartSettings):
     """Name of the run's folder; by default the data set's name."""
 
     output_dir: Annotated[str, RUN, AfterValidator(path)] = "saved_models"
-    """Where runs are kept, as OUTPUT_DIR/NAME/VERSION."""
+    """Where runs are kept, as OUTPUT_DIR/NAME/VERSION; made in the current folder by default."""
 
     resume: Annotated[bool, RUN] = False
     """Continue the unfinished run of this name."""
@@ -185,6 +186,27 @@ class Config(PartSettings):
             if getattr(self, kind) != "auto"
             for name in registry[getattr(self, kind)].options
         }
+
+    @property
+    def not_of_the_model(self) -> tuple[str, ...]:
+        """Settings that the model does not have, which are at their defaults."""
+        return NOT_OF_CODES if self.model in MODELS_OF_CODES else ()
+
+    def flags(self, without: Sequence[str] = ()) -> list[str]:
+        """The words of a command that gives the settings other than the defaults.
+
+        Args:
+          without: settings to leave out.
+        """
+        words = []
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name in without or value == field.default:
+                continue
+            words.append(flag(name))
+            if value is not True:
+                words += map(str, value) if isinstance(value, tuple) else [str(value)]
+        return words
 
     @property
     def run_name(self) -> str:

@@ -20,10 +20,11 @@ def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
     """Train a variational autoencoder, evaluate it, and export it as a SavedModel."""
     started = time.monotonic()
     # These import TensorFlow, which takes seconds that --help and a mistyped flag do not need.
+    from tfp_vae.saved_model.functions import describe
     from training import choices
     from training.data import fingerprint
     from training.data import splits as data
-    from training.run import folder, loop, strategies, summary
+    from training.run import card, folder, loop, strategies, summary
 
     loop.silence()
     chief = strategies.is_chief(config.strategy)
@@ -51,6 +52,7 @@ def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
         _one_line_errors(run),
     ):
         metrics = _trained(vae, splits, evaluated, config, place)
+        card.write(place, config, images, metrics, describe(vae))
         if chief:
             run.publish()
     where = run.final if chief else "with the first worker"

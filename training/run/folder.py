@@ -46,10 +46,11 @@ class Run:
         return self.path / CHECKPOINTS
 
     def write_config(self, config: Config, data: DataSet | None = None) -> None:
-        """Writes `config.json`: every setting, the images and the versions of the packages."""
+        """Writes `config.json`: every setting of the model, the images, versions of packages."""
         versions = {package: version(package) for package in PACKAGES}
         versions["tfp-vae"] = __version__
-        values = {**config.model_dump(mode="json"), "versions": versions}
+        settings = config.model_dump(mode="json", exclude=set(config.not_of_the_model))
+        values = {**settings, "versions": versions}
         if data is not None:
             values["data"] = data.model_dump(mode="json")
         self.write_json("config.json", values)

@@ -14,6 +14,7 @@ import tfp_vae
 from tfp_vae import callbacks
 from tfp_vae.cli.app import flag, with_name
 from tfp_vae.errors import InputError
+from tfp_vae.images.grids import write_png
 from tfp_vae.models.code_prior import CodePriorModel
 from tfp_vae.models.quantized import QuantizedVAE
 from training import choices
@@ -22,6 +23,7 @@ from training.data.split import Split
 from training.data.splits import Splits
 from training.errors import TrainingError
 from training.run import progress
+from training.run.card import FITTED_PRIOR
 from training.run.checkpoints import BestWeights, Checkpoints
 from training.run.folder import Run
 from training.run.interrupts import Interrupts
@@ -155,6 +157,9 @@ def train(
             model = CodePriorModel(vae)
             _compile(model, config, prior_epochs, splits.train.count // config.batch_size, 1)
         _fit(model, splits, validation, config, run, interrupts, of_prior, [])
+        samples = callbacks.SampleGrid(run.path / "samples", seed=config.seed)
+        samples.set_model(vae)
+        write_png(samples.directory / FITTED_PRIOR, samples.draw())
 
 
 class Phase(NamedTuple):

@@ -7,8 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 import tfp_vae
-from tfp_vae.evaluation.figures import ACTIVE_VARIANCE
+from tfp_vae.evaluation.figures import ACTIVE_VARIANCE, double, mean
+from tfp_vae.inference.batches import BATCH
 from tfp_vae.layers.sparse import KSparseCode, SigmoidCode
+from tfp_vae.objectives import Elbo
 from training import yardstick
 from training.config import KL_NAMES, Config
 from training.data.splits import Splits
@@ -29,14 +31,15 @@ def measured(
       config: the settings of the run.
 
     Returns:
-      `loss`, `elbo`, `reconstruction_nll` and `kl` in nats per image, `num_images`,
-      `active_units`, `num_latents`, `num_parameters`, of a hierarchy `kl_1`, ... of its levels, of
-      codes `perplexity` and `usage` (a share) in place of `active_units`, of a sparse code what
-      `sparsity` returns; for a Normal likelihood `ppca_log_likelihood` in nats, `ppca_latents` and
-      `ppca_images`, as in `yardstick.PrincipalComponents`.
+      `loss`, `elbo`, `reconstruction_nll` and `kl` in nats per image, the `errors` of the last
+      three, `num_images`, `active_units`, `num_latents`, `num_parameters`, of a hierarchy `kl_1`,
+      ... of its levels, of codes `perplexity` and `usage` (a share) in place of `active_units`, of
+      a sparse code what `sparsity` returns; for a Normal likelihood `ppca_log_likelihood` in nats,
+      `ppca_latents` and `ppca_images`, as in `yardstick.PrincipalComponents`.
     """
     metrics = vae.evaluate(test, return_dict=True, verbose=0)
     model = tfp_vae.inference_model(vae)
+    metrics |= errors(model, test, config.seed)
     metrics["num_images"] = splits.test.count
     if not model.description.has_codes:
         means = np.concatenate([model.encode(batch) for batch in test.as_numpy_iterator()])
@@ -48,6 +51,28 @@ def measured(
         ppca = yardstick.score(splits.train, test.as_numpy_iterator(), model.latent_size)
         metrics |= {f"ppca_{name}": value for name, value in ppca._asdict().items()}
     return metrics
+
+
+def errors(model: "tfp_vae.InferenceModel", test: tf.data.Dataset, seed: int) -> dict[str, float]:
+    """Standard errors over the test images of the terms of the bound, from one draw of each image.
+
+    Args:
+      model: the trained one.
+      test: batches of the test images.
+      seed: of the draws, which do not depend on the size of the batches.
+
+    Returns:
+      `elbo_standard_error`, `reconstruction_nll_standard_error` and `kl_standard_error`, in nats;
+      nothing of a single image.
+    """
+    batches = test.rebatch(BATCH).as_numpy_iterator()
+    found = [model.elbo(batch, (seed + index) % 2**31) for index, batch in enumerate(batches)]
+    terms = Elbo(*(np.concatenate(values) for values in zip(*found, strict=True)))
+    return {
+        f"{name}_standard_error": mean(double(values)).standard_error
+        for name, values in terms._asdict().items()
+        if len(values) > 1
+    }
 
 
 def sparsity(layer: Any, codes: np.ndarray) -> dict[str, float]:
