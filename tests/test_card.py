@@ -102,9 +102,10 @@ def test_its_code_runs(finished, monkeypatch):
     for block, found in zip(blocks, names, strict=True):
         exec(compile(block, "README.md", "exec"), found)
     ours, plain, layer, trainable = names
-    assert ours["images"].shape == (16, 8, 8, 1) and len(ours["latents"]) == 16
+    assert ours["drawn"].shape == (16, 8, 8, 1)
     model = ours["model"]
     black = np.zeros([1, 8, 8, 1], np.float32)
+    np.testing.assert_array_equal(ours["latents"], model.encode(black))
     np.testing.assert_allclose(layer["latents"], model.encode(black), atol=1e-6)
     np.testing.assert_allclose(plain["decoded"], model.reconstruct(black), atol=1e-6)
     np.testing.assert_allclose(

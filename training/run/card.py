@@ -31,11 +31,12 @@ Each block runs in this folder. Images are float32 [N, {height}, {width}, {chann
 With tfp_vae (from a shell, `tfp-vae info .` says what it is):
 
 ```python
+import numpy as np
 import tfp_vae
 
 model = tfp_vae.load(".")
-images = model.sample(16, seed=0)  # [16, {height}, {width}, {channels}]
-latents = model.encode(images)  # [16, {latents}], {encoded}
+drawn = model.sample(16, seed=0)  # [16, {height}, {width}, {channels}]
+latents = model.encode(np.zeros([1, {height}, {width}, {channels}]))  # [1, {latents}], {encoded}
 ```
 
 With TensorFlow alone (`assets/tfp_vae.json` describes the functions):
@@ -116,7 +117,7 @@ def _what(
         "model": description.model,
         "network": config.network,
         "latents": _latents(description),
-        "q(z\\|x)": description.posterior,
+        "quantizer" if description.has_codes else "q(z\\|x)": description.posterior,
         "p(z)": description.prior if description.has_density else "none",
         "p(x\\|z)": f"{description.likelihood}, a {description.log_likelihood}",
         "objective": config.objective,
