@@ -58,7 +58,7 @@ def test_every_file_is_short():
 
 LIGHT = """
 import sys
-import tfp_vae, tfp_vae.models, training.config
+import tfp_vae, tfp_vae.models, training.config, training.command
 heavy = {"tensorflow", "tensorflow_probability", "tf_keras", "numpy"} & set(sys.modules)
 assert not heavy, heavy
 """

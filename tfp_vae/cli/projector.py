@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TENSORS, METADATA, SPRITE = "tensors.tsv", "metadata.tsv", "sprite.png"
 CONFIGURATION = "projector_config.pbtxt"  # the name that TensorBoard looks for
 MAX_SPRITE_SIDE = 8192  # pixels, of the picture of all images; TensorBoard refuses a larger one
-BATCH = 512  # images that are read at once
+BATCH = 512  # rows that are written, and images that are read, at once
 
 
 def thumbnail_size(count: int, height: int, width: int) -> tuple[int, int]:
@@ -56,7 +56,14 @@ def write(
 
     height, width = thumbnail_size(len(points), *pixels.shape[1:3])
     folder.mkdir(exist_ok=True)
-    np.savetxt(folder / TENSORS, points, fmt="%.9g", delimiter="\t")  # restores float32 exactly
+    with (
+        open(folder / TENSORS, "w", encoding="utf-8") as file,
+        progress_bar(len(points), "points") as bar,
+    ):
+        for start in range(0, len(points), BATCH):
+            batch = points[start : start + BATCH]
+            np.savetxt(file, batch, fmt="%.9g", delimiter="\t")  # restores float32 exactly
+            bar.update(len(batch))
     rows = list(zip(*texts.values(), strict=True))
     if len(texts) > 1:  # TensorBoard takes the first line for a header where there are columns
         rows = [tuple(texts), *rows]
