@@ -4,7 +4,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import tarfile
 import time
 import tomllib
@@ -25,24 +24,23 @@ EXTRAS = PROJECT["optional-dependencies"]
 MAX_MEGABYTES = {"wheel": 1, "sdist": 4}
 
 
-def tfp_vae_command(argv, monkeypatch, capsys):
+def tfp_vae_command(argv, capsys):
     """The exit code of the installed command, what it prints, and what it says on stderr."""
-    monkeypatch.setattr(sys, "argv", ["tfp-vae", *argv.split()])
-    code = command.main()
+    code = command.main(argv.split())
     return code, *capsys.readouterr()
 
 
-def test_the_command_has_every_command(monkeypatch, capsys):
+def test_the_command_has_every_command(capsys):
     assert PROJECT["scripts"] == {"tfp-vae": "training.command:main"}
-    code, printed, _ = tfp_vae_command("--help", monkeypatch, capsys)
+    code, printed, _ = tfp_vae_command("--help", capsys)
     assert code == 0
     for name in ("fit", "evaluate", *commands.app):
         if not name.startswith("-"):
             assert re.search(rf"^│ {name} ", printed, re.MULTILINE), name
 
 
-def test_the_help_of_fit_names_the_folder_of_its_runs(monkeypatch, capsys):
-    code, printed, _ = tfp_vae_command("fit --help", monkeypatch, capsys)
+def test_the_help_of_fit_names_the_folder_of_its_runs(capsys):
+    code, printed, _ = tfp_vae_command("fit --help", capsys)
     assert code == 0 and "Usage: tfp-vae fit" in printed
     assert re.search(
         r"--output-dir .*OUTPUT_DIR/NAME/VERSION.*default:[\s│]*saved_models", printed, re.DOTALL
@@ -60,12 +58,12 @@ def test_the_help_of_fit_names_the_folder_of_its_runs(monkeypatch, capsys):
 )
 def test_bad_input_is_one_line(argv, message, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    code, printed, error = tfp_vae_command(argv, monkeypatch, capsys)
+    code, printed, error = tfp_vae_command(argv, capsys)
     assert (code, printed) == (2, "") and message in error and error.count("\n") == 1
     assert not os.listdir(tmp_path)
 
 
-def test_one_version_everywhere(monkeypatch, capsys):
+def test_one_version_everywhere(capsys):
     text = (ROOT / "CITATION.cff").read_text()
     citation = dict(re.findall(r"^([\w-]+): (.+)$", text, re.MULTILINE))
     assert citation["version"] == tfp_vae.__version__
@@ -75,7 +73,7 @@ def test_one_version_everywhere(monkeypatch, capsys):
     assert said == (PROJECT["license"], PROJECT["description"])
     dated = f"\n## {tfp_vae.__version__}, {citation['date-released']}\n"
     assert dated in (ROOT / "CHANGELOG.md").read_text()
-    assert tfp_vae_command("--version", monkeypatch, capsys)[1] == f"{tfp_vae.__version__}\n"
+    assert tfp_vae_command("--version", capsys)[1] == f"{tfp_vae.__version__}\n"
 
 
 def ran(*argv, **options):

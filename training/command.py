@@ -3,6 +3,8 @@
 It is here, not in `tfp_vae`, because `tfp_vae` does not import `training`.
 """
 
+from collections.abc import Sequence
+
 import cyclopts
 from cyclopts import Parameter
 
@@ -27,6 +29,6 @@ app.command(evaluate)
 app.update(commands.app)
 
 
-def main() -> int:
-    """Runs the command in the process's arguments; returns the exit code."""
-    return run(app, NAME)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command in `argv`, or in the process's arguments; returns the exit code."""
+    return run(app, NAME, argv)
