@@ -21,7 +21,10 @@ RUNS = {
         ("--likelihood", "independent_normal", "--latent-size", 2, "--mirror", "--hidden-units"),
         ("A variational autoencoder of 8x8 grey images", "a density", "of probabilistic PCA"),
     ),
-    "codes": (("--model", "vq_vae", *CODES), ("4 codes, each one of 8", "perplexity of the codes")),
+    "codes": (
+        ("--model", "vq_vae", *CODES),
+        ("4 codes, each one of 8", "quantizer | vector |", "perplexity of"),
+    ),
     "codes-2": (
         ("--model", "vq_vae_2", *CODES),
         ("5 codes, each one of 8: 1 at level 2, 4 at level 1, from the top", "usage_2, the share"),

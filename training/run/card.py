@@ -193,10 +193,8 @@ def _figures(metrics: dict[str, Any], description: Description) -> Iterator[str]
             value, error = metrics[name], metrics.get(f"{name}_standard_error")
             written = str(value) if isinstance(value, int) else f"{value:.4f}"
             yield f"| {text} | {written} | {'' if error is None else f'{error:.4f}'} |"
-    yield (
-        "\n" + _meaning(description) + " `metrics.json` has these numbers, `history.csv` those of "
-    )
-    yield "each epoch.\n"
+    yield f"\n{_meaning(description)}\n"
+    yield "`metrics.json` has these numbers, `history.csv` those of each epoch.\n"
 
 
 def _meaning(description: Description) -> str:
