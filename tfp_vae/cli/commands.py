@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cyclopts
 from cyclopts import Parameter
 
-from tfp_vae.cli import collections, compression, films, pictures
+from tfp_vae.cli import collections, compression, explore, films, pictures
 from tfp_vae.cli.app import run
 from tfp_vae.cli.info import info
 
@@ -30,6 +30,7 @@ for command in (
     compression.compress,
     compression.decompress,
     info,
+    explore.explore,
 ):
     app.command(command)
 
