@@ -9,7 +9,8 @@ from mkdocs.utils import get_relative_url
 
 # As pymdownx.arithmatex leaves them: \( \) in a line, \[ \] in a block of their own.
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
-NAME = re.compile(r"(\\(?:log|max|min|det)) ")  # of a function, which latex2mathml sets without space
+# The name of a function, which latex2mathml sets without a space.
+NAME = re.compile(r"(\\(?:log|max|min|det)) ")
 SHIM = "https://unpkg.com/iframe-worker/shim"  # which the plugin `offline` asks for
 
 
@@ -25,7 +26,8 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
 
 def on_post_template(output: str, template_name: str, **_: Any) -> str:
     """The same of 404.html, which a server sends for any address."""
-    return output.replace(SHIM, "/assets/iframe-worker.js") if template_name == "404.html" else output
+    is_page = template_name == "404.html"
+    return output.replace(SHIM, "/assets/iframe-worker.js") if is_page else output
 
 
 def _mathml(match: re.Match[str]) -> str:
