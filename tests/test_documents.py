@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from importlib.util import find_spec
 
 import cyclopts
 import pytest
@@ -45,8 +46,12 @@ def run(blocks, place, environment, monkeypatch):
     """Runs blocks in the order of their page, in `place`; its Python shares one namespace."""
     monkeypatch.chdir(place)
     namespace = {"__name__": "__main__"}
+    absent = {name for block in blocks for name in block.needs if find_spec(name) is None}
     for block in blocks:
-        documents.run(block, namespace, place, environment)
+        if not absent & set(block.needs):
+            documents.run(block, namespace, place, environment)
+    if absent:
+        pytest.skip(f"run, but for the blocks that need {', '.join(sorted(absent))}")
 
 
 @pytest.mark.parametrize("page", FAST)
