@@ -81,7 +81,8 @@ class Couplings(tf_keras.layers.Layer):
     Args:
       latent_size: D.
       count: how many.
-      hidden_units, context_size: as `Coupling` takes them.
+      hidden_units: as `Coupling` takes it.
+      context_size: likewise.
     """
 
     def __init__(

@@ -26,25 +26,44 @@ class Evaluation:
     elbo = - reconstruction_nll - kl, and monte_carlo_kl = mutual_information + marginal_kl.
     """
 
-    num_images: int  # N, also the number of components in the mixture q(z)
-    num_samples: int  # K
+    num_images: int
+    """N, also the number of components in the mixture q(z)."""
+    num_samples: int
+    """K."""
     seed: int
-    reconstruction_nll: Mean  # - log p(x|z), at one draw of z for each image
+    """Of the draws."""
+    reconstruction_nll: Mean
+    """-log p(x|z), at one draw of z for each image, nats."""
     elbo: Mean | None = None
-    kl: Mean | None = None  # of q(z|x) from the prior, in the form of the model's description
-    log_marginal_likelihood: Mean | None = None  # log p(x) from K draws; its error is over images
-    monte_carlo_error: float | None = None  # standard error due to the draws; nan for K = 1
-    bits_per_dimension: Mean | None = None  # bits; of a likelihood that is a probability
-    monte_carlo_kl: Mean | None = None  # log q(z|x) - log p(z) at the draws of reconstruction_nll
-    mutual_information: Mean | None = None  # of x and z under q; at most log N
-    marginal_kl: Mean | None = None  # of the aggregate posterior q(z) from the prior
-    kl_per_dimension: np.ndarray | None = None  # [D], means over images of the marginals' KL
-    full_covariance: bool | None = None  # whether kl_per_dimension omits what correlations add
-    mean_variance: np.ndarray | None = None  # [D], variance over images of the posterior mean
-    active_units: int | None = None  # dimensions whose mean_variance is above 0.01
-    code_counts: np.ndarray | None = None  # [L, K]: uses of each code, a row a level, the top first
-    latent_means: np.ndarray  # [N, D]; of codes their vectors, [N, D * C]
-    refused: dict[str, str]  # the name of each field that is None -> why, but for code_counts
+    """Nats."""
+    kl: Mean | None = None
+    """Of q(z|x) from the prior, in the form of the model's description, nats."""
+    log_marginal_likelihood: Mean | None = None
+    """Log p(x) from K draws, nats; its error is over images."""
+    monte_carlo_error: float | None = None
+    """The standard error of log p(x) due to the draws, nats; nan for K = 1."""
+    bits_per_dimension: Mean | None = None
+    """Bits; of a likelihood that is a probability."""
+    monte_carlo_kl: Mean | None = None
+    """Log q(z|x) - log p(z) at the draws of `reconstruction_nll`, nats."""
+    mutual_information: Mean | None = None
+    """Of x and z under q, nats; at most log N."""
+    marginal_kl: Mean | None = None
+    """Of the aggregate posterior q(z) from the prior, nats."""
+    kl_per_dimension: np.ndarray | None = None
+    """[D], means over images of the KL of the marginals, nats."""
+    full_covariance: bool | None = None
+    """Whether `kl_per_dimension` omits what correlations add."""
+    mean_variance: np.ndarray | None = None
+    """[D], variance over images of the posterior mean."""
+    active_units: int | None = None
+    """Dimensions whose `mean_variance` is above 0.01."""
+    code_counts: np.ndarray | None = None
+    """[L, K]: uses of each code, a row a level, the top first."""
+    latent_means: np.ndarray
+    """[N, D]; of codes their vectors, [N, D * C]."""
+    refused: dict[str, str]
+    """The name of each field that is None -> why, but for `code_counts`."""
 
 
 def bits_per_dimension(

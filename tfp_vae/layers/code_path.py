@@ -45,7 +45,8 @@ class CodePath(tf_keras.layers.Layer):
       feature_shapes: (h, w, F) of the features of each level, the top one first.
       values: the number of values in an image, which is the scale of the commitment.
       quantizer: a name in `QUANTIZERS`.
-      codebook_size, code_size: K and C of each level, as the quantizer takes them.
+      codebook_size: K of each level, as the quantizer takes it.
+      code_size: C of each level, likewise.
       activation: a name in `ACTIVATIONS`.
       seed: of the quantizers.
 

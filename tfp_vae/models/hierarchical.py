@@ -37,7 +37,8 @@ class HierarchicalVAE(VAE):
       top_down: the path.
       likelihood: the layer that makes p(x|z) of what `top_down` returns.
       prior: of the top level, a `tfp_vae.Prior` or a `tfd.Distribution`; None is N(0, I).
-      posterior, posterior_options: of each level, as `HierarchicalPosterior` takes them.
+      posterior: of each level, as `HierarchicalPosterior` takes it.
+      posterior_options: likewise.
       kl: "auto", the closed form of a level's KL where TFP has one, or "monte_carlo".
       beta: weight of the KL in the loss.
       free_bits: the KL of a latent that costs nothing, nats: a level may have as much as that times

@@ -76,8 +76,9 @@ class PosteriorHead(tf_keras.layers.Layer):
     """Parameters of q(z_l | z_>l, x) from the state of the top-down path and features of x.
 
     Args:
-      rank, activation: as `Residual` takes them.
+      rank: as `Residual` takes it.
       width: channels of the hidden layer.
+      activation: as `Residual` takes it.
       size: of the output, channels of a vector or of each position.
     """
 

@@ -93,7 +93,8 @@ class CausalNetwork(tf_keras.layers.Layer):
     Args:
       sizes: the number of codes of each level in the sequence; each has a codebook of its own.
       codebook_size: K, of each.
-      width, heads: as `CausalBlock` takes them.
+      width: as `CausalBlock` takes it.
+      heads: likewise.
       blocks: how many.
     """
 

@@ -17,7 +17,7 @@ from training.run import loop
 class Images(NamedTuple):
     """Images in a file, and what the programs need to know of them.
 
-    Args:
+    Attributes:
       count: of images.
       shape: (H, W, C) of an image.
       settings: for the programs: the file, and the statistics that a model takes.
