@@ -99,7 +99,7 @@ def furnish(place):
         path = Path(sys.executable).parent / name if name != "python" else sys.executable
         (programs / name).write_text(f'#!/bin/sh\nexec "{path}" "$@"\n')
         (programs / name).chmod(0o755)
-    digits = np.rint(load_digits().images[:60] * 255 / 16).astype(np.uint8)
+    digits = np.rint(load_digits().images[:100] * 255 / 16).astype(np.uint8)
     for index, digit in enumerate(digits):
         folder = place / "photos" / ("even" if index % 2 else "odd")
         folder.mkdir(parents=True, exist_ok=True)
