@@ -18,7 +18,8 @@ FLOORS = [
     {"layers"},
     {"models", "latent_space"},
     {"inference", "saved_model"},
-    {"evaluation", "callbacks", "feature_grid", "cli"},
+    {"evaluation", "callbacks", "feature_grid", "explorer"},
+    {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -23,6 +23,15 @@ class CommandError(Exception):
     status = 1
 
 
+class Interrupted(CommandError):  # noqa: N818  (the user asked for it: not an error)
+    """The signal `number` ended the command; the exit code is 128 + `number`, as in a shell."""
+
+    def __init__(self, number: int, message: str = "") -> None:
+        super().__init__(message)
+        self.number = int(number)
+        self.status = 128 + self.number
+
+
 def reason(error: BaseException) -> str:
     """The cause of an error in one line, without the graph locations that TensorFlow adds."""
     text = re.sub(r"\{\{.*?\}\} *| *\[Op:.*?\]", "", str(error))

@@ -56,6 +56,7 @@ OneImage = Annotated[
     ),
 ]
 ImageFlags = Annotated[tuple[str, ...], Parameter(consume_multiple=False)]
+Integer = Annotated[int, Parameter(converter=_integer)]
 Count = Annotated[int, Parameter(converter=_integer, validator=Number(gte=1, lt=2**31))]
 Steps = Annotated[int, Parameter(converter=_integer, validator=Number(gte=2, lte=10_000))]
 Seed = Annotated[int, Parameter(converter=_integer, validator=Number(gte=0, lt=2**31))]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cyclopts
 from cyclopts import Parameter
 
-from tfp_vae.cli import collections, compression, films, pictures
+from tfp_vae.cli import collections, compression, explore, films, pictures
 from tfp_vae.cli.app import run
 
 NAME = "tfp_vae"
@@ -29,6 +29,7 @@ for command in (
     compression.compress,
     compression.decompress,
     collections.info,
+    explore.explore,
 ):
     app.command(command)
 

@@ -57,7 +57,7 @@ def read_array(
     rows = _rows(name, row, len(pixels))
     chosen = slice(rows.start, rows.stop)
     texts = labels.texts()[chosen] if labels else None
-    return Part(_converted(pixels[chosen], image_shape), [f"{name}:{row}" for row in rows], texts)
+    return Part(converted(pixels[chosen], image_shape), [f"{name}:{row}" for row in rows], texts)
 
 
 def read_tfds(
@@ -91,7 +91,7 @@ def read_tfds(
     except (ImageError, ValueError) as error:
         prefix = "" if str(error).startswith(name) else f"{name}: "
         raise ImageError(f"{prefix}{error}") from error
-    return Part(_converted(pixels, image_shape), [f"{name}:{row}" for row in rows], labels)
+    return Part(converted(pixels, image_shape), [f"{name}:{row}" for row in rows], labels)
 
 
 # The last file stays in memory: the results of a search are read row by row from one file.
@@ -127,7 +127,7 @@ def _rows(name: str, row: str | None, count: int) -> range:
     return range(int(row), int(row) + 1)
 
 
-def _converted(pixels: np.ndarray, image_shape: Shape) -> np.ndarray:
+def converted(pixels: np.ndarray, image_shape: Shape) -> np.ndarray:
     """`pixels` [N, ...] with the channels and the size of the model: [N, H, W, C]."""
     if pixels.shape[1:] == image_shape:
         return pixels

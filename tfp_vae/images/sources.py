@@ -50,6 +50,20 @@ class Collection(NamedTuple):
         pixels = self.pixels
         return pixels[rows] if isinstance(pixels, np.ndarray) else pixels.select(rows)
 
+    def evenly(self, limit: int) -> "Collection":
+        """At most `limit` of the images, evenly spaced."""
+        count = len(self.names)
+        if count <= limit:
+            return self
+        rows = np.linspace(0, count - 1, limit).astype(int).tolist()
+        pixels = self.pixels
+        return Collection(
+            pixels[rows] if isinstance(pixels, np.ndarray) else pixels.select(rows),
+            [self.names[row] for row in rows],
+            None if self.labels is None else [self.labels[row] for row in rows],
+            self.left_out,
+        )
+
 
 def read(
     sources: Sequence[str],

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfp_vae.cli.app import one_line
 from tfp_vae.errors import ImageError, InputError
-from tfp_vae.images import arrays, convert, files, folders
+from tfp_vae.images import arrays, convert, digits, files, folders
 from tfp_vae.images import labels as class_labels
 from tfp_vae.images.colours import colour
 from training.config import Config
@@ -33,29 +33,20 @@ def read(config: Config) -> dict[str, Split]:
 
 
 def _read(config: Config, path: Path) -> dict[str, Split]:
-    is_folder = path.is_dir() and config.dataset != "digits" and path.suffix not in ARRAYS
+    is_folder = path.is_dir() and config.dataset != digits.NAME and path.suffix not in ARRAYS
     if config.skip_damaged and not is_folder:
         raise InputError(f"--skip-damaged: {config.dataset} is no folder: expected one of images")
     if is_folder:
         return {"train": _folder(path, config)}
-    if config.dataset == "digits":
-        pixels, labels = _digits()
-        split = _in_memory(pixels, config.image_size, "digits")
+    if config.dataset == digits.NAME:
+        pixels, labels = digits.load()
+        split = _in_memory(pixels, config.image_size, digits.NAME)
         return {"train": dataclasses.replace(split, labels=lambda: labels)}
     if path.suffix in ARRAYS:
         return _arrays(path, config.image_size)
     if path.exists():
         raise ImageError("expected a folder, a .npz or a .npy")
     return tfds.read(config.dataset, config.data_dir, config.image_size, colour(config.background))
-
-
-def _digits() -> tuple[np.ndarray, np.ndarray]:
-    """Images [1797, 8, 8, 1], uint8, and labels [1797]."""
-    from sklearn.datasets import load_digits  # its import takes a second
-
-    digits = load_digits()
-    grey = digits.images / 16.0  # 0..16 -> 0..1
-    return np.rint(grey * 255).astype(np.uint8)[..., np.newaxis], digits.target
 
 
 def _arrays(path: Path, side: int | None) -> dict[str, Split]:

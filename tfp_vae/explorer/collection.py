@@ -1,0 +1,129 @@
+"""A collection of images in a model's latent space: where each is, and what the latents hold."""
+
+import functools
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from tfp_vae.images.sources import Collection
+from tfp_vae.inference.batches import floats
+from tfp_vae.inference.model import InferenceModel
+from tfp_vae.latent_space import mixture as mixtures
+from tfp_vae.latent_space.search import Index
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
+
+MAX_COMPONENTS = 10  # of the mixture; fewer where there are fewer than ten images for each
+
+
+class EncodedCollection:
+    """N images and their latents.
+
+    Args:
+      model: what encodes them.
+      found: the images, at least one.
+
+    Attributes:
+      names, labels: of the images, [N]; `labels` may be None.
+      latents: means of q(z|x), float32 [N, D], or codes, int32 [N, D].
+      points: where the images are on the map, [N, 2].
+      plane: how `points` were made, in words.
+      weights: how much each latent tells of an image, [D]; None of codes.
+      weight: what `weights` are: "KL, nats", or "standard deviation" of the means.
+    """
+
+    def __init__(self, model: InferenceModel, found: Collection) -> None:
+        self.model = model
+        self.pixels, self.names, self.labels = found.pixels, found.names, found.labels
+        self.weights: np.ndarray | None = None
+        self.weight = ""
+        if model.description.has_codes:
+            self.latents = model.encode(self.pixels)
+        else:
+            posterior = model.posterior(self.pixels)
+            self.latents = posterior.mean
+            self._weigh(np.float64(posterior.mean), np.float64(posterior.stddev))
+        vectors = self._vectors(self.latents)
+        self._plane = PCA(2, random_state=0).fit(vectors) if self._needs_a_plane(vectors) else None
+        self.points = self.project(self.latents)
+        self.plane = "the latents"
+        if self._plane is not None:
+            share = float(self._plane.explained_variance_ratio_.sum())
+            what = "vectors of codes" if model.description.has_codes else "latents"
+            size = vectors.shape[1]
+            self.plane = f"principal components of {size} {what}, {share:.0%} of their variance"
+
+    @staticmethod
+    def _needs_a_plane(vectors: np.ndarray) -> bool:
+        return vectors.shape[1] > 2 and len(vectors) > 1
+
+    def _weigh(self, mean: np.ndarray, stddev: np.ndarray) -> None:
+        """KL of N(mean, stddev^2) from N(0, 1) where that is the KL of one latent, else a spread.
+
+        In a hierarchy it is the KL in units of the prior given the levels above, at their means.
+        """
+        described = self.model.description
+        normal = described.posterior_is_normal or any(described.latent_levels)
+        if described.has_density and described.prior_is_standard_normal and normal:
+            kl = 0.5 * (mean**2 + stddev**2 - 1.0) - np.log(stddev)
+            self.weights, self.weight = kl.mean(axis=0), "KL, nats"
+        else:
+            self.weights, self.weight = mean.std(axis=0), "standard deviation"
+
+    def _vectors(self, latents: np.ndarray) -> np.ndarray:
+        """What distances are measured between, [N, D]: latents, or the vectors of codes."""
+        return self.model.embed(latents).reshape(len(latents), -1)
+
+    def project(self, latents: np.ndarray) -> np.ndarray:
+        """The points of latents [n, D] on the map: [n, 2]."""
+        vectors = self._vectors(latents)
+        if self._plane is not None:
+            return self._plane.transform(vectors)
+        return np.pad(vectors, [(0, 0), (0, max(0, 2 - vectors.shape[1]))])[:, :2]
+
+    def image(self, row: int) -> np.ndarray:
+        """One image, float32 [H, W, C] in [0, 1]."""
+        return floats(self.pixels[row : row + 1]).numpy()[0]
+
+    def rows_of(self, label: str) -> np.ndarray:
+        """The rows of the images with a label."""
+        return np.flatnonzero(np.equal(self.labels, label))
+
+    def nearest(self, latent: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of the images nearest to a latent [D], nearest first, and their distances."""
+        found = self._index.query(self._vectors(latent[np.newaxis]), count=count)
+        return found.item[0], found.distance[0]
+
+    @functools.cached_property
+    def _index(self) -> Index:
+        return Index(self._vectors(self.latents), names=self.names)
+
+    @functools.cached_property
+    def mixture(self) -> "GaussianMixture":
+        """A Gaussian mixture fitted to the latents, at first use. Not of codes."""
+        components = min(MAX_COMPONENTS, max(1, len(self.latents) // 10))
+        return mixtures.fit(self.latents, components=components)
+
+
+def levels(numbers: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """The latents of each level of a hierarchy by its name, the top first; of one level none."""
+    top = max(numbers, default=0)
+    notes = {1: ", next to the image", top: ", the top"}
+    return {
+        f"level {level}{notes.get(level, '')}": np.flatnonzero(np.equal(numbers, level))
+        for level in range(top, 0, -1)
+    }
+
+
+def informative_first(weights: np.ndarray | None, which: np.ndarray) -> np.ndarray:
+    """The latents `which`, those with the largest weights first."""
+    return which if weights is None else which[np.argsort(-weights[which], kind="stable")]
+
+
+def different(labels: list[str]) -> list[str]:
+    """The different labels, in the order of numbers where they are numbers."""
+    known = set(labels)
+    numbers = all(label.lstrip("-").isdecimal() for label in known)
+    return sorted(known, key=int if numbers else None)

@@ -1,0 +1,46 @@
+"""The images that a run was trained for, where they are on this machine."""
+
+from pathlib import Path
+from typing import Any
+
+from tfp_vae.errors import InputError
+from tfp_vae.images import array_sources, arrays, digits, sources, tfds
+from tfp_vae.images.array_sources import Shape
+from tfp_vae.images.colours import Colour
+from tfp_vae.images.sources import Collection
+
+SPLITS = ("test", "validation", "train")  # the first that there is
+
+
+def read(settings: dict[str, Any], image_shape: Shape, background: Colour) -> Collection:
+    """The images of the data set that a `config.json` names: the test images, if they are a split.
+
+    Args:
+      settings: what `config.json` holds.
+      image_shape: (H, W, C) of the model.
+      background: what transparent images are composited on.
+
+    Raises:
+      InputError: no data set is named, or its images cannot be read here.
+    """
+    name = settings.get("dataset")
+    if not isinstance(name, str):
+        raise InputError("config.json names no data set: expected IMAGES")
+    if name == digits.NAME:
+        pixels, classes = digits.load()
+        names = [f"digits:{row}" for row in range(len(pixels))]
+        labels = [str(each) for each in classes]
+        return Collection(array_sources.converted(pixels, image_shape), names, labels)
+    return sources.read([_source(name)], image_shape, resize=True, background=background)
+
+
+def _source(name: str) -> str:
+    if name.endswith(".npz"):
+        return f"{name}:{_split(list(arrays.read_arrays(name)))}"
+    if name.endswith(".npy") or Path(name).is_dir():
+        return name
+    return f"{tfds.PREFIX}{name}:{_split(tfds.DataSet(name).splits)}"
+
+
+def _split(names: list[str]) -> str:
+    return next((split for split in SPLITS if split in names), names[0])
