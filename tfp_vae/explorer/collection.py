@@ -51,9 +51,8 @@ class EncodedCollection:
         self.plane = "the latents"
         if self._plane is not None:
             share = float(self._plane.explained_variance_ratio_.sum())
-            what = "vectors of codes" if model.description.has_codes else "latents"
-            size = vectors.shape[1]
-            self.plane = f"principal components of {size} {what}, {share:.0%} of their variance"
+            what = "the vectors of codes" if model.description.has_codes else "latents"
+            self.plane = f"principal components of {what}, {share:.0%} of their variance"
 
     @staticmethod
     def _needs_a_plane(vectors: np.ndarray) -> bool:

@@ -4,10 +4,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bokeh.models import Column, Div, Select, Slider
+from bokeh.models import Column, Div, Select
 
 from tfp_vae.explorer.collection import EncodedCollection, different
-from tfp_vae.explorer.widgets import button, on_change, row
+from tfp_vae.explorer.widgets import button, on_change, row, slider
 
 if TYPE_CHECKING:
     from tfp_vae.explorer.map_panel import MapPanel
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NONE = "choose a group"
 LASSO = "lasso"
-MAX_STRENGTH = 3.0
+MAX_STRENGTH, STEP = 3.0, 0.05
 
 
 class GroupsPanel:
@@ -37,15 +37,7 @@ class GroupsPanel:
             on_change(select, "value", lambda _: self._chosen())
             take = partial(self._take_lasso, place)
             rows.append(row(select, button("Take the lasso", take)))
-        self._strength = Slider(
-            title="Strength",
-            start=-MAX_STRENGTH,
-            end=MAX_STRENGTH,
-            value=0,
-            step=0.05,
-            sizing_mode="stretch_width",
-            disabled=True,
-        )
+        self._strength = slider(MAX_STRENGTH, STEP, title="Strength", disabled=True)
         on_change(self._strength, "value", lambda value: self._moved(value))
         text = Div(
             text="The mean latent of one group minus that of the other, by label or by lasso."

@@ -7,7 +7,7 @@ import numpy as np
 from bokeh.models import Column, Select, Slider
 
 from tfp_vae.explorer.collection import informative_first, levels
-from tfp_vae.explorer.widgets import on_change
+from tfp_vae.explorer.widgets import on_change, slider
 
 if TYPE_CHECKING:
     from tfp_vae.explorer.page import Page
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MAX_SLIDERS = 32  # at once
 MIN_REACH = 4.0  # of a slider to either side
 STEP = 0.05
+COLUMNS = {"display": "grid", "grid-template-columns": "repeat(auto-fill, minmax(170px, 1fr))"}
 
 
 class LatentsPanel:
@@ -37,7 +38,7 @@ class LatentsPanel:
         self._part = Select(title="Latents, most informative first")
         self._sliders: list[Slider] = []
         self._latents: list[int] = []  # the latent of each slider
-        self._grid = Column(css_classes=["sliders"], sizing_mode="stretch_width")
+        self._grid = Column(styles=COLUMNS, sizing_mode="stretch_width")
         on_change(self._set, "value", lambda _: self._choose_set())
         on_change(self._part, "value", lambda _: self._show())
         self.root = Column(sizing_mode="stretch_width")
@@ -60,19 +61,17 @@ class LatentsPanel:
         while len(self._sliders) < len(which):
             self._sliders.append(self._slider(len(self._sliders)))
         self._latents = which.tolist()
-        for slider, latent in zip(self._sliders, self._latents, strict=False):
-            slider.title = self._title(latent)
+        for each, latent in zip(self._sliders, self._latents, strict=False):
+            each.title = self._title(latent)
         self.update()
         shown = self._sliders[: len(which)]
         if self._grid.children != shown:
             self._grid.children = shown
 
     def _slider(self, place: int) -> Slider:
-        slider = Slider(
-            start=-self._reach, end=self._reach, value=0, step=STEP, sizing_mode="stretch_width"
-        )
-        on_change(slider, "value", lambda value: self._moved(place, value))
-        return slider
+        made = slider(self._reach, STEP)
+        on_change(made, "value", lambda value: self._moved(place, value))
+        return made
 
     def _title(self, latent: int) -> str:
         if self._weights is None:
@@ -88,9 +87,9 @@ class LatentsPanel:
     def update(self) -> None:
         """Sets the sliders to the current latent."""
         values = self.page.state.latent
-        for slider, latent in zip(self._sliders, self._latents, strict=False):
+        for each, latent in zip(self._sliders, self._latents, strict=False):
             value = float(values[latent])
-            if abs(value) > slider.end:
-                slider.start, slider.end = -math.ceil(abs(value)), math.ceil(abs(value))
-            if slider.value != value:
-                slider.value = value
+            if abs(value) > each.end:
+                each.start, each.end = -math.ceil(abs(value)), math.ceil(abs(value))
+            if each.value != value:
+                each.value = value

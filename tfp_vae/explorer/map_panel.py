@@ -1,5 +1,6 @@
 """The map: the latents of the collection in a plane."""
 
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from tfp_vae.explorer.collection import EncodedCollection, different
 if TYPE_CHECKING:
     from tfp_vae.explorer.page import Page
 
+FEW = 3000  # points that are drawn without a graphics card
 MAX_LEGEND = 20  # labels in the legend; more are only said on hover
 REACH = 0.05  # of the width or height of the map: how near to a point a click must be
 TOOLTIP = """
@@ -44,35 +46,32 @@ class MapPanel:
                 "colour": [colour[label] for label in labels],
             }
         )
+        many = len(x) > FEW
         self.figure = figure(
             height=430,
             sizing_mode="stretch_width",
             tools="pan,wheel_zoom,reset",
             active_scroll="wheel_zoom",
-            output_backend="webgl",
+            output_backend="webgl" if many else "canvas",
             toolbar_location="above",
         )
         self.figure.toolbar.logo = None
         lasso = LassoSelectTool(continuous=False)
         self.figure.add_tools(lasso)
         self.figure.toolbar.active_drag = lasso
-        radius = 7 if len(x) <= 3000 else 4
         points = self.figure.scatter(
             "x",
             "y",
             source=self.source,
-            size=radius,
+            size=4 if many else 7,
             color="colour",
             alpha=0.75,
             line_color=None,
             nonselection_alpha=0.12,
-            **({"legend_group": "label"} if 1 < len(known) <= MAX_LEGEND else {}),
         )
         self.figure.add_tools(
             HoverTool(renderers=[points], tooltips=TOOLTIP, line_policy="nearest")
         )
-        if 1 < len(known) <= MAX_LEGEND:
-            self._legend()
         self._line = ColumnDataSource({"x": [], "y": []})
         self.figure.line("x", "y", source=self._line, color="#222222", width=2, alpha=0.7)
         self._chosen = ColumnDataSource({"x": [], "y": []})
@@ -99,18 +98,9 @@ class MapPanel:
         self.figure.on_event(Tap, self._tapped)
         self.figure.grid.grid_line_color = "#eeeeee"
         self.figure.axis.axis_line_color = None
-        note = Div(text=f"Axes: {found.plane}.", sizing_mode="stretch_width")
+        legend = _legend(colour) if 1 < len(known) <= MAX_LEGEND else ""
+        note = Div(text=f"{legend}Axes: {found.plane}.", sizing_mode="stretch_width")
         self.root = Column(children=[self.figure, note], sizing_mode="stretch_width")
-
-    def _legend(self) -> None:
-        (legend,) = self.figure.legend
-        self.figure.add_layout(legend, "below")
-        legend.orientation = "horizontal"
-        legend.ncols = "auto"
-        legend.border_line_color = None
-        legend.padding, legend.spacing, legend.margin = 2, 8, 2
-        legend.glyph_width = legend.glyph_height = 12
-        legend.label_standoff = 2
 
     def selected(self) -> list[int]:
         """The rows in the lasso."""
@@ -143,6 +133,16 @@ class MapPanel:
         row = int(np.argmin((distance**2).sum(axis=1)))
         if (distance[row] < REACH).all():
             self.page.act(lambda: self.page.state.choose(row))
+
+
+def _legend(colours: dict[str, str]) -> str:
+    """A dot and a name for each label."""
+    dots = (
+        f"<span style='white-space:nowrap; margin-right:12px'><span style='color:{colour}'>&#9679;"
+        f"</span> {escape(label)}</span>"
+        for label, colour in colours.items()
+    )
+    return f"<p style='margin:0 0 4px'>{' '.join(dots)}</p>"
 
 
 def _palette(count: int) -> list[str]:

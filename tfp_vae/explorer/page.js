@@ -4,6 +4,8 @@ function explorer(view, message, upload) {
   const show = () => {
     element("picture").src = view.data.picture[0];
     element("caption").textContent = view.data.caption[0];
+    element("original").hidden = !view.data.original[0];
+    element("original").src = view.data.original[0];
   };
   const say = () => { element("message").textContent = message.data.text[0]; };
   view.properties.data.change.connect(show);

@@ -50,7 +50,9 @@ class Page:
         self.state = state
         self.background = background
         self._due = False
-        self._view = ColumnDataSource({"picture": [""], "caption": [""]}, name="view")
+        self._view = ColumnDataSource(
+            {"picture": [""], "original": [""], "caption": [""]}, name="view"
+        )
         self._message = ColumnDataSource({"text": [""]}, name="message")
         has_codes = state.model.description.has_codes
         self._picture = PicturePanel(self)
@@ -103,6 +105,7 @@ class Page:
         with self.together():
             self._view.data = {
                 "picture": [pictures.png_url(self.state.picture())],
+                "original": [self._picture.original()],
                 "caption": [self._picture.caption()],
             }
             for panel in self.panels.values():

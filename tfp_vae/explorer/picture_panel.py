@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from bokeh.models import Column, RadioButtonGroup, Spinner
 
+from tfp_vae.explorer import pictures
 from tfp_vae.explorer.widgets import button, on_change, row
 
 if TYPE_CHECKING:
@@ -39,16 +40,19 @@ class PicturePanel:
         shown = [self._kind, row(*buttons)]
         if found is not None:
             shown.append(self._row)
-        self.root = Column(children=shown, sizing_mode="stretch_width", spacing=8)
+        self.root = Column(children=shown, sizing_mode="stretch_width", spacing=4)
+
+    def original(self) -> str:
+        """The address of the image that was chosen last, or none."""
+        chosen = self.page.state.chosen
+        return pictures.png_url(chosen[-1].image) if chosen else ""
 
     def caption(self) -> str:
-        """What the picture is of, in a line."""
-        state = self.page.state
-        parts = []
-        if state.chosen:
-            chosen = state.chosen[-1]
-            parts = [chosen.name, *([f"label {chosen.label}"] if chosen.label else [])]
-        return ", ".join(parts)
+        """Its name and label."""
+        if not self.page.state.chosen:
+            return ""
+        chosen = self.page.state.chosen[-1]
+        return chosen.name if chosen.label is None else f"{chosen.name}, label {chosen.label}"
 
     def update(self) -> None:
         """Shows which image was chosen last."""

@@ -45,6 +45,7 @@ class State:
         self.chosen: list[Chosen] = []  # the last two images: the ends of the path
         self.start = np.zeros(model.latent_size, model.description.latent_dtype)
         if collection is not None:
+            self.choose(len(collection.names) - 1)
             self.choose(0)
         elif model.description.has_density:
             self.sample_prior()

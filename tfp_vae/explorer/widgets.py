@@ -4,7 +4,27 @@ from collections.abc import Callable
 from typing import Any
 
 from bokeh.model import Model
-from bokeh.models import Button, FlexBox
+from bokeh.models import Button, Row, Slider
+
+ACCENT = "#4c6ef5"
+SLIDER_STYLE = """
+.noUi-handle { border-radius: 50%; border-color: #4c6ef5; }
+.noUi-handle:focus-visible { outline: 3px solid #ffa94d; }
+"""
+
+
+def slider(limit: float, step: float, **options: Any) -> Slider:
+    """A slider from -limit to limit, at 0."""
+    return Slider(
+        start=-limit,
+        end=limit,
+        step=step,
+        value=0,
+        bar_color=ACCENT,
+        sizing_mode="stretch_width",
+        stylesheets=[SLIDER_STYLE],
+        **options,
+    )
 
 
 def on_change(model: Model, name: str, call: Callable[[Any], None]) -> None:
@@ -19,7 +39,7 @@ def button(label: str, clicked: Callable[[], None], **options: Any) -> Button:
     return made
 
 
-def row(*widgets: Any) -> FlexBox:
+def row(*widgets: Any) -> Row:
     """Widgets in a row, which is broken where it is too narrow."""
-    gap = {"flex-wrap": "wrap", "gap": "8px", "align-items": "end"}
-    return FlexBox(children=list(widgets), styles=gap, sizing_mode="stretch_width")
+    gap = {"flex-wrap": "wrap", "column-gap": "4px", "align-items": "end"}
+    return Row(children=list(widgets), styles=gap, sizing_mode="stretch_width")
