@@ -9,8 +9,9 @@ from tfp_vae.explorer.pictures import png_url
 # Of the elements below: a panel's content does not see the page's style.
 STYLE = """
 .strip { display: flex; flex-wrap: wrap; gap: 4px; }
-.strip figure { margin: 0; text-align: center; font-size: 11px; color: #555; width: 68px; }
-img { width: 68px; height: 68px; object-fit: contain; image-rendering: pixelated;
+.strip figure { margin: 0; text-align: center; font-size: 11px; color: #555;
+  flex: 1 1 52px; max-width: 72px; min-width: 0; }
+img { width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated;
   background: #000; border-radius: 4px; display: block; }
 p { margin: 8px 0; }
 a { display: inline-block; padding: 6px 12px; border-radius: 6px; color: #fff; background: #3b5bdb;

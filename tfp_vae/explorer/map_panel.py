@@ -48,7 +48,7 @@ class MapPanel:
         )
         many = len(x) > FEW
         self.figure = figure(
-            height=430,
+            height=480,
             sizing_mode="stretch_width",
             tools="pan,wheel_zoom,reset",
             active_scroll="wheel_zoom",
@@ -69,9 +69,7 @@ class MapPanel:
             line_color=None,
             nonselection_alpha=0.12,
         )
-        self.figure.add_tools(
-            HoverTool(renderers=[points], tooltips=TOOLTIP, line_policy="nearest")
-        )
+        self.figure.add_tools(HoverTool(renderers=[points], tooltips=TOOLTIP, limit=3))
         self._line = ColumnDataSource({"x": [], "y": []})
         self.figure.line("x", "y", source=self._line, color="#222222", width=2, alpha=0.7)
         self._chosen = ColumnDataSource({"x": [], "y": []})

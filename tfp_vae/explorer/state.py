@@ -7,7 +7,7 @@ import numpy as np
 
 from tfp_vae.errors import InputError
 from tfp_vae.explorer.collection import EncodedCollection
-from tfp_vae.inference.batches import checked_image
+from tfp_vae.inference.batches import checked_image, floats
 from tfp_vae.inference.model import InferenceModel
 from tfp_vae.latent_space import mixture as mixtures
 from tfp_vae.latent_space import paths
@@ -76,7 +76,7 @@ class State:
 
     def choose_image(self, name: str, image: np.ndarray) -> None:
         """Chooses an image [H, W, C] that is not of the collection."""
-        pixels = checked_image(image, self.model.image_shape)
+        pixels = floats(checked_image(image, self.model.image_shape)).numpy()
         self._choose(Chosen(name, pixels[0], self.model.encode(pixels)[0]))
 
     def _choose(self, chosen: Chosen) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from bokeh.model import Model
 from bokeh.models import Button, Row, Slider
 
-ACCENT = "#4c6ef5"
 SLIDER_STYLE = """
+.noUi-connect { background-color: #4c6ef5 !important; }
 .noUi-handle { border-radius: 50%; border-color: #4c6ef5; }
 .noUi-handle:focus-visible { outline: 3px solid #ffa94d; }
 """
@@ -20,7 +20,6 @@ def slider(limit: float, step: float, **options: Any) -> Slider:
         end=limit,
         step=step,
         value=0,
-        bar_color=ACCENT,
         sizing_mode="stretch_width",
         stylesheets=[SLIDER_STYLE],
         **options,
