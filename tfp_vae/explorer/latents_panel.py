@@ -81,7 +81,7 @@ class LatentsPanel:
 
     def _moved(self, place: int, value: float) -> None:
         latent, state = self._latents[place], self.page.state
-        if value != float(state.latent[latent]):  # and not set by `update`
+        if np.float32(value) != state.latent[latent]:  # and not set by `update`
             self.page.act(lambda: state.set_coordinate(latent, value))
 
     def update(self) -> None:
@@ -91,5 +91,5 @@ class LatentsPanel:
             value = float(values[latent])
             if abs(value) > each.end:
                 each.start, each.end = -math.ceil(abs(value)), math.ceil(abs(value))
-            if each.value != value:
+            if np.float32(each.value) != np.float32(value):
                 each.value = value

@@ -71,7 +71,9 @@ class MapPanel:
         )
         self.figure.add_tools(HoverTool(renderers=[points], tooltips=TOOLTIP, limit=3))
         self._line = ColumnDataSource({"x": [], "y": []})
-        self.figure.line("x", "y", source=self._line, color="#222222", width=2, alpha=0.7)
+        self.figure.x_range.renderers = self.figure.y_range.renderers = [points]
+        over = {"level": "overlay"}  # the points are not drawn again when these move
+        self.figure.line("x", "y", source=self._line, color="#222222", width=2, alpha=0.7, **over)
         self._chosen = ColumnDataSource({"x": [], "y": []})
         self.figure.scatter(
             "x",
@@ -81,6 +83,7 @@ class MapPanel:
             fill_color=None,
             line_color="black",
             line_width=2,
+            **over,
         )
         self._here = ColumnDataSource({"x": [], "y": []})
         self.figure.scatter(
@@ -92,6 +95,7 @@ class MapPanel:
             fill_color="#e8590c",
             line_color="white",
             line_width=1.5,
+            **over,
         )
         self.figure.on_event(Tap, self._tapped)
         self.figure.grid.grid_line_color = "#eeeeee"
