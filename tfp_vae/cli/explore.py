@@ -12,6 +12,8 @@ from tfp_vae.cli.app import one_line
 from tfp_vae.errors import CommandError, InputError, Interrupted
 
 if TYPE_CHECKING:
+    from tfp_vae.explorer.collection import EncodedCollection
+    from tfp_vae.images.colours import Colour
     from tfp_vae.images.sources import Collection
     from tfp_vae.inference.model import InferenceModel
 
@@ -49,7 +51,17 @@ def _serve(
 ) -> None:
     from tfp_vae.explorer import server
 
-    listening = server.bind(port)
+    with server.bind(port) as listening:  # first: a busy port is said at once
+        model, collection, background = _read(run, images, limit, reading)
+        made = server.make(listening, model, collection, background)
+        url = server.address(listening)
+        server.serve(made, lambda: print(f"{url}  (Ctrl-C ends it)", flush=True))
+
+
+def _read(
+    run: cli.Run, images: list[str] | None, limit: int, reading: cli.Reading
+) -> "tuple[InferenceModel, EncodedCollection | None, Colour]":
+    """The model, the images encoded, and what transparent images are composited on."""
     import tfp_vae
     from tfp_vae.cli import inputs
     from tfp_vae.explorer.collection import EncodedCollection
@@ -58,9 +70,7 @@ def _serve(
     background = inputs.background(model, reading)
     found = inputs.read(model, images, reading) if images else _own_images(model, reading)
     collection = None if found is None else EncodedCollection(model, found.evenly(limit))
-    page = server.make(listening, model, collection, background)
-    url = server.address(listening)
-    server.serve(page, lambda: print(f"{url}  (Ctrl-C ends it)", flush=True))
+    return model, collection, background
 
 
 def _own_images(model: "InferenceModel", reading: cli.Reading) -> "Collection | None":
