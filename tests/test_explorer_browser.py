@@ -18,7 +18,7 @@ BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which
 if not BROWSER:
     pytest.skip("no chromium: apt-get install chromium", allow_module_level=True)
 
-from tfp_vae.explorer.collection import EncodedCollection
+from tfp_vae.explorer.collection import EncodedCollection  # noqa: E402
 
 SECONDS = 1000  # of Playwright's timeouts
 HERE = "127.0.0.1"
@@ -255,11 +255,20 @@ def test_the_picture_follows_a_slider(browser, network):
 def latencies(page, count):
     """Milliseconds from each of `count` keys on a slider to the next picture."""
     page.locator("#section-latents .noUi-handle").first.focus()
-    page.evaluate("""() => { window.times = []; window.pressed = 0;
-      const note = () => { if (window.pressed) window.times.push(performance.now() - window.pressed);
-        window.pressed = 0; };
-      new MutationObserver(note).observe(document.getElementById('picture'), {attributes: true});
-      document.addEventListener('keydown', () => { window.pressed = performance.now(); }, true); }""")
+    page.evaluate(
+        """() => {
+          window.times = [];
+          window.pressed = 0;
+          const note = () => {
+            if (window.pressed) window.times.push(performance.now() - window.pressed);
+            window.pressed = 0;
+          };
+          const picture = document.getElementById('picture');
+          new MutationObserver(note).observe(picture, {attributes: true});
+          const press = () => { window.pressed = performance.now(); };
+          document.addEventListener('keydown', press, true);
+        }"""
+    )
     page.wait_for_timeout(1 * SECONDS)
     for press in range(count):
         page.keyboard.press("ArrowRight" if press // 20 % 2 == 0 else "ArrowLeft")

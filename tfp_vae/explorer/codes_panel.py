@@ -33,7 +33,7 @@ class CodesPanel:
             title="Code to put", low=0, high=self._size - 1, value=0, step=1, width=110
         )
         put = button("Put the code there", lambda: self._put(self._position.value))
-        self._cells, self._palette = ColumnDataSource(), ColumnDataSource()
+        self._cells, self._palette = ColumnDataSource(name="codes"), ColumnDataSource()
         self._picked = ColumnDataSource({"x": [], "y": []})
         self._grid = _tiles(self._cells, 330, "code @code at position @position")
         self._grid.on_event(Tap, self._tapped_grid)

@@ -44,7 +44,7 @@ class EncodedCollection:
         else:
             posterior = model.posterior(self.pixels)
             self.latents = posterior.mean
-            self._weigh(np.float64(posterior.mean), np.float64(posterior.stddev))
+            self._weigh(posterior.mean.astype(float), posterior.stddev.astype(float))
         vectors = self._vectors(self.latents)
         self._plane = PCA(2, random_state=0).fit(vectors) if self._needs_a_plane(vectors) else None
         self.points = self.project(self.latents)
@@ -88,7 +88,7 @@ class EncodedCollection:
 
     def rows_of(self, label: str) -> np.ndarray:
         """The rows of the images with a label."""
-        return np.flatnonzero(np.equal(self.labels, label))
+        return np.flatnonzero(np.asarray(self.labels) == label)
 
     def nearest(self, latent: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The rows of the images nearest to a latent [D], nearest first, and their distances."""

@@ -35,7 +35,7 @@ class MapPanel:
         known = different(labels)
         palette = _palette(len(known))
         colour = dict(zip(known, palette, strict=True))
-        x, y = np.float32(found.points.T)
+        x, y = found.points.T.astype(np.float32)
         self.source = ColumnDataSource(
             {
                 "x": x,

@@ -1,11 +1,13 @@
 """Buttons beside the picture: what is drawn, and from where."""
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bokeh.models import Column, RadioButtonGroup, Spinner
 
 from tfp_vae.explorer import pictures
+from tfp_vae.explorer.collection import EncodedCollection
 from tfp_vae.explorer.widgets import button, on_change, row
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ class PicturePanel:
             buttons.append(button("Sample the prior", lambda: page.act(state.sample_prior)))
         found = state.collection
         if found is not None and not state.model.description.has_codes:
-            self._mixture = button("Sample the mixture", self._sample_mixture)
-            buttons.append(self._mixture)
+            draw = partial(self._sample_mixture, found)
+            buttons.append(button("Sample the mixture", draw))
         self._row = Spinner(low=0, high=0, value=0, step=1, title="Image", width=110)
         if found is not None:
             self._row.high = len(found.names) - 1
@@ -69,9 +71,9 @@ class PicturePanel:
         if row is not None and not (state.chosen and state.chosen[-1].row == row):
             state.choose(int(row))
 
-    def _sample_mixture(self) -> None:
+    def _sample_mixture(self, found: EncodedCollection) -> None:
         async def fitted() -> None:
-            await asyncio.to_thread(lambda: self.page.state.collection.mixture)
+            await asyncio.to_thread(lambda: found.mixture)
             self.page.act(self.page.state.sample_mixture)
 
         self.page.say("fitting a mixture to the latents ...")

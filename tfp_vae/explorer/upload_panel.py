@@ -60,11 +60,14 @@ class UploadPanel:
     def _figures(self, pixels: np.ndarray) -> str:
         """The ELBO of one image in words."""
         model = self.page.state.model
-        terms = model.elbo(pixels[np.newaxis])
-        log_likelihood = f"log p(x|z) {-terms.reconstruction_nll[0]:.1f}"
+        elbo, nll, kl = (float(np.asarray(each)[0]) for each in model.elbo(pixels[np.newaxis]))
+        log_likelihood = f"log p(x|z) {-nll:.1f}"
         if not model.description.has_density:
             return f"{log_likelihood} nats; no ELBO: {model.no_density}"
-        return f"ELBO {terms.elbo[0]:.1f} nats = {log_likelihood} - KL {terms.kl[0]:.1f}"
+        note = ""
+        if model.description.likelihood == "independent_bernoulli":
+            note = " (a bound for pixels of 0 and 1; a grey one counts as a chance of 1)"
+        return f"ELBO {elbo:.1f} nats = {log_likelihood} - KL {kl:.1f}{note}"
 
     def update(self) -> None:
         """Nothing: what was dropped stays until the next file."""
