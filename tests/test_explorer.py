@@ -282,6 +282,9 @@ def encoded(image, kind="PNG"):
 def test_a_dropped_image_has_a_reconstruction_neighbours_and_an_elbo(model, found, grey_images):
     page = page_of(model, found)
     pixels = bytes_of(grey_images[9:10])
+    large = np.zeros([40, 60, 4], np.uint8)  # transparent, of another size
+    page._upload.source.data = {"name": ["large.png"], "content": [encoded(large)]}
+    assert not page.state.chosen[-1].image.any() and page._message.data["text"] == [""]
     page._upload.source.data = {"name": ["<b>.png"], "content": [encoded(pixels[0])]}
     text = page._upload.root.text
     terms = model.elbo(pixels[..., np.newaxis])

@@ -145,7 +145,9 @@ def test_a_person_moves_chooses_lassoes_walks_drops_and_downloads(browser, digit
         page.wait_for_timeout(500)
         page.get_by_role("button", name="Take the lasso").first.click()
         page.locator("#section-groups select").nth(1).select_option("label 3")
-        page.locator("#section-groups .noUi-handle:not([disabled])").focus()
+        strength = "Bokeh.documents[0].get_model_by_name('strength')"
+        page.wait_for_function(f"!{strength}.disabled")
+        page.locator("#section-groups .noUi-handle").focus()
         with opened.another_picture():
             for _ in range(10):
                 page.keyboard.press("ArrowRight")
@@ -225,15 +227,19 @@ def test_a_click_changes_a_code(browser, grey_images):
     model = tfp_vae.inference_model(tfp_vae.build_vae((8, 9, 1), images=grey_images, **options))
     collection = EncodedCollection(model, sources(grey_images))
     with serving(model, collection) as port, window(browser, port) as opened:
-        canvases = opened.page.locator("#section-latents canvas")
-        palette, grid = canvases.last.bounding_box(), canvases.first.bounding_box()
-        for share in (0.1, 0.6):  # one of the two codes is another one than now
-            opened.page.mouse.click(palette["x"] + share * palette["width"], palette["y"] + 30)
-            opened.page.wait_for_timeout(300)
-            opened.page.mouse.click(grid["x"] + 30, grid["y"] + 30)
-            opened.page.wait_for_timeout(700)
         codes = "Bokeh.documents[0].get_model_by_name('codes').data.code"
-        assert len(opened.page.evaluate(f"Array.from({codes})")) == model.latent_size
+        before = opened.page.evaluate(f"Array.from({codes})")
+        canvases = opened.page.locator("#section-latents .bk-Figure")
+        palette, grid = canvases.last.bounding_box(), canvases.first.bounding_box()
+        row, column = divmod((before[0] + 1) % 8, 4)  # the palette has two rows of four
+        x = palette["x"] + (column + 0.5) / 4 * palette["width"]
+        opened.page.mouse.click(x, palette["y"] + (row + 0.5) / 2 * palette["height"])
+        opened.page.wait_for_timeout(500)
+        with opened.another_picture():
+            opened.page.mouse.click(grid["x"] + 30, grid["y"] + 30)
+        written = opened.page.evaluate(f"Array.from({codes})")
+        changed = [a != b for a, b in zip(before, written, strict=True)]
+        assert changed[0] and sum(changed) == 1
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ def serving(model, collection):
         ready.set()
         await stop.wait()
         made.stop()
+        await made._http.close_all_connections()
         listening.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)

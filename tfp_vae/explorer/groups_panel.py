@@ -37,7 +37,9 @@ class GroupsPanel:
             on_change(select, "value", lambda _: self._chosen())
             take = partial(self._take_lasso, place)
             rows.append(row(select, button("Take the lasso", take)))
-        self._strength = slider(MAX_STRENGTH, STEP, title="Strength", disabled=True)
+        self._strength = slider(
+            MAX_STRENGTH, STEP, title="Strength", name="strength", disabled=True
+        )
         on_change(self._strength, "value", lambda value: self._moved(value))
         text = Div(
             text="The mean latent of one group minus that of the other, by label or by lasso."
