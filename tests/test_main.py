@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 SUM = "arithmetic run images.npy:0 {out}/a.png"
 COMMANDS = [
     *("sample", "reconstruct", "denoise", "encode", "interpolate", "traverse", "arithmetic"),
-    *("search build", "search query", "mixture", "info"),
+    *("search build", "search query", "mixture", "info", "explore"),
 ]
 
 
