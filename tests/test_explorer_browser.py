@@ -134,6 +134,7 @@ def test_a_person_moves_chooses_lassoes_walks_drops_and_downloads(browser, digit
         with Image.open(download.value.path()) as film:
             assert film.format == "GIF" and film.n_frames == 22
 
+        page.evaluate("window.scrollTo(0, 0)")  # the link is further down
         box = page.locator("#section-map canvas").first.bounding_box()
         corners = np.array([(0.2, 0.2), (0.8, 0.2), (0.8, 0.7), (0.2, 0.7), (0.2, 0.2)])
         corners = corners * (box["width"], box["height"]) + (box["x"], box["y"])

@@ -51,6 +51,13 @@ async def connect(port, origin, session):
     return await websocket_connect(request, subprotocols=["bokeh", session])
 
 
+async def end(connection):
+    """Closes a websocket, and waits until the server has too."""
+    connection.close()
+    while await connection.read_message() is not None:
+        pass
+
+
 def test_the_page_and_its_thumbnails_are_answered(port):
     status, text = get(port)
     assert status == 200 and b"explorer(view, message, upload)" in text
@@ -84,7 +91,7 @@ def test_a_page_of_another_origin_cannot_open_the_websocket(port):
     session = token(port)
 
     async def opened(origin):
-        (await connect(port, origin, session)).close()
+        await end(await connect(port, origin, session))
 
     asyncio.run(opened(f"http://127.0.0.1:{port}"))
     asyncio.run(opened(f"http://localhost:{port}"))
@@ -121,7 +128,7 @@ def test_two_hundred_malformed_messages_leave_a_page_working(port, caplog):
             await connection.read_message()  # ACK
             for fragment in fragments:
                 await connection.write_message(fragment, binary=isinstance(fragment, bytes))
-            connection.close()
+            await end(connection)
 
     async def pull():
         connection = await connect(port, origin, session)
@@ -129,13 +136,15 @@ def test_two_hundred_malformed_messages_leave_a_page_working(port, caplog):
             await connection.read_message()
         for fragment in ('{"msgid": "1", "msgtype": "PULL-DOC-REQ"}', "{}", "{}"):
             await connection.write_message(fragment)
-        return [await connection.read_message() for _ in range(3)]
+        fragments = [await connection.read_message() for _ in range(3)]
+        await end(connection)
+        return fragments
 
     with caplog.at_level(logging.CRITICAL, "bokeh"), caplog.at_level(logging.CRITICAL, "tornado"):
         asyncio.run(send())
     header, _, content = asyncio.run(pull())
     assert json.loads(header)["msgtype"] == "PULL-DOC-REPLY"
-    assert len(json.loads(content)["doc"]["roots"]) == 5
+    assert len(json.loads(content)["doc"]["roots"]) == 6
     assert get(port)[0] == 200
 
 

@@ -1,20 +1,22 @@
 """A collection of images in a model's latent space: where each is, and what the latents hold."""
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.decomposition import PCA
 
 from tfp_vae.images.sources import Collection
-from tfp_vae.inference.batches import floats
+from tfp_vae.inference.batches import BATCH, floats
 from tfp_vae.inference.model import InferenceModel
 from tfp_vae.latent_space import mixture as mixtures
 from tfp_vae.latent_space.search import Index
+from tfp_vae.progress import progress_bar
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
+MAX_MIXTURE_LATENTS = 256  # a covariance of more takes minutes to fit
 MAX_COMPONENTS = 10  # of the mixture; fewer where there are fewer than ten images for each
 
 
@@ -42,9 +44,8 @@ class EncodedCollection:
         if model.description.has_codes:
             self.latents = model.encode(self.pixels)
         else:
-            posterior = model.posterior(self.pixels)
-            self.latents = posterior.mean
-            self._weigh(posterior.mean.astype(float), posterior.stddev.astype(float))
+            self.latents, stddev = _moments(model, self.pixels)
+            self._weigh(self.latents.astype(float), stddev.astype(float))
         vectors = self._vectors(self.latents)
         self._plane = PCA(2, random_state=0).fit(vectors) if self._needs_a_plane(vectors) else None
         self.points = self.project(self.latents)
@@ -99,11 +100,28 @@ class EncodedCollection:
     def _index(self) -> Index:
         return Index(self._vectors(self.latents), names=self.names)
 
+    @property
+    def has_mixture(self) -> bool:
+        """Whether a mixture can be fitted to the latents: not to codes, nor to very many."""
+        return not self.model.description.has_codes and self.latents.shape[1] <= MAX_MIXTURE_LATENTS
+
     @functools.cached_property
     def mixture(self) -> "GaussianMixture":
-        """A Gaussian mixture fitted to the latents, at first use. Not of codes."""
+        """A Gaussian mixture fitted to the latents, at first use."""
         components = min(MAX_COMPONENTS, max(1, len(self.latents) // 10))
         return mixtures.fit(self.latents, components=components)
+
+
+def _moments(model: InferenceModel, pixels: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations of q(z|x), float32 [N, D], without N covariances in memory."""
+    mean = np.empty([pixels.shape[0], model.latent_size], np.float32)
+    stddev = np.empty_like(mean)
+    with progress_bar(len(mean), "encode") as bar:
+        for start in range(0, len(mean), BATCH):
+            rows = slice(start, start + BATCH)
+            mean[rows], stddev[rows], _ = model.posterior(pixels[rows])
+            bar.update(len(mean[rows]))
+    return mean, stddev
 
 
 def levels(numbers: tuple[int, ...]) -> dict[str, np.ndarray]:

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from bokeh.models import Column, Div, Select
 
 from tfp_vae.explorer.collection import EncodedCollection, different
@@ -74,8 +73,7 @@ class GroupsPanel:
     def _moved(self, value: float) -> None:
         state = self.page.state
         if state.direction is not None and value != state.strength:
-            state.strength = float(np.clip(value, -MAX_STRENGTH, MAX_STRENGTH))
-            self.page.changed()
+            self.page.act(lambda: state.set_strength(value))
 
     def update(self) -> None:
         """Sets the slider to the strength."""

@@ -30,7 +30,7 @@ class PicturePanel:
         if state.model.description.has_density:
             buttons.append(button("Sample the prior", lambda: page.act(state.sample_prior)))
         found = state.collection
-        if found is not None and not state.model.description.has_codes:
+        if found is not None and found.has_mixture:
             draw = partial(self._sample_mixture, found)
             buttons.append(button("Sample the mixture", draw))
         self._row = Spinner(low=0, high=0, value=0, step=1, title="Image", width=110)

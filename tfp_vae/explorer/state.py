@@ -68,9 +68,15 @@ class State:
         self.start = _with(self.start, index, changed[index] - moved)
 
     def choose(self, row: int) -> None:
-        """Chooses an image of the collection by its row."""
+        """Chooses an image of the collection by its row.
+
+        Raises:
+          InputError: no such row.
+        """
         assert self.collection is not None
         found = self.collection
+        if not 0 <= row < len(found.names):
+            raise InputError(f"image {row}: expected 0..{len(found.names) - 1}")
         label = None if found.labels is None else found.labels[row]
         self._choose(Chosen(found.names[row], found.image(row), found.latents[row], row, label))
 
@@ -118,6 +124,16 @@ class State:
         first, last = (chosen.latent for chosen in self.chosen)
         along = paths.spherical if spherical else paths.linear
         return along(first, last, steps=steps)
+
+    def set_strength(self, strength: float) -> None:
+        """How far along the direction the latent is from its start.
+
+        Raises:
+          InputError: no finite number.
+        """
+        if not np.isfinite(strength):
+            raise InputError(f"strength {strength}: expected a number")
+        self.strength = float(strength)
 
     def set_groups(self, without: Sequence[int], having: Sequence[int]) -> None:
         """The direction from the mean latent of one group of rows to that of another.
