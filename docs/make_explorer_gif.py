@@ -10,7 +10,7 @@ import sys
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-WIDTH, HEIGHT, SHOWN = 1280, 640, 800  # pixels; the film is SHOWN wide
+WIDTH, HEIGHT, SHOWN = 1280, 810, 800  # pixels; the film is SHOWN wide
 FRAME_MS = 90
 
 
@@ -56,7 +56,7 @@ def main(url: str, out: str) -> None:
         browser.close()
     size = SHOWN, SHOWN * HEIGHT // WIDTH
     small = [frame.resize(size, Image.Resampling.LANCZOS) for frame in frames]
-    first = small[0].quantize(96, dither=Image.Dither.NONE)
+    first = small[0].quantize(255, kmeans=2, dither=Image.Dither.NONE)
     rest = [each.quantize(palette=first, dither=Image.Dither.NONE) for each in small[1:]]
     first.save(out, save_all=True, append_images=rest, duration=FRAME_MS, loop=0, optimize=True)
 

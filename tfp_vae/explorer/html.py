@@ -8,7 +8,7 @@ from tfp_vae.explorer.pictures import png_url
 
 # Of the elements below: a panel's content does not see the page's style.
 STYLE = """
-.bk-clearfix { display: block; }
+.bk-clearfix { display: block !important; }
 .strip { display: flex; flex-wrap: wrap; gap: 4px; }
 .strip figure { margin: 0; text-align: center; font-size: 11px; color: #555;
   flex: 1 1 52px; max-width: 72px; min-width: 0; }
