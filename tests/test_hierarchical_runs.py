@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.commands import command, in_process, trained
+from helpers.commands import in_process, trained
 from helpers.models import small_vae
+from helpers.runs import assert_same_end, finished
 from PIL import Image
-from test_resume import weights
 
 import tfp_vae
 from tfp_vae.__main__ import main
@@ -27,9 +27,7 @@ TINY = (*TINY, "--batch-size", 200, "--jit-compile", "false", "--kl-warmup-epoch
 def never_stopped(tmp_path_factory, clean_environment):
     """A finished run's folder, and what the command printed."""
     output = tmp_path_factory.mktemp("hierarchical")
-    result = command(*TINY, "--output-dir", output, env=clean_environment)
-    assert (result.returncode, result.stderr) == (0, "")
-    return output / "digits" / "1", result.stdout
+    return finished(output, *TINY, environment=clean_environment)
 
 
 def test_a_run_says_what_it_is(never_stopped):
@@ -58,12 +56,7 @@ def test_a_stopped_run_ends_with_the_bits_it_would_have_had(never_stopped, tmp_p
     with pytest.raises(RuntimeError, match="the power went"):
         in_process(*TINY, "--output-dir", tmp_path)
     assert trained(*TINY, "--output-dir", tmp_path, "--resume") == 0
-    resumed, whole = tmp_path / "digits" / "1", never_stopped[0]
-    expected, found = (weights(path / "model.keras") for path in (whole, resumed))
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value, name)
-    assert (resumed / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+    assert_same_end(tmp_path / "digits" / "1", never_stopped[0], "history.csv")
 
 
 @pytest.fixture(scope="module")

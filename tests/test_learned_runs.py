@@ -10,7 +10,7 @@ import tf_keras
 from helpers import folders
 from helpers.commands import trained, wait_for
 from helpers.models import small_vae
-from helpers.runs import start, weights
+from helpers.runs import assert_same_end, start
 
 import tfp_vae
 from tfp_vae.__main__ import main
@@ -125,11 +125,7 @@ def test_a_killed_run_ends_as_one_that_was_never_stopped(flags, tmp_path, clean_
     assert not (output / "digits" / "1").exists()
     assert trained("--output-dir", output, *argv, "--resume") == 0
     whole, resumed = (path / "digits" / "1" for path in (tmp_path / "whole", output))
-    expected, found = (weights(path / "model.keras") for path in (whole, resumed))
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value, name)
-    assert (whole / "metrics.json").read_bytes() == (resumed / "metrics.json").read_bytes()
+    assert_same_end(resumed, whole, "metrics.json")
     command = [sys.executable, "-m", "training.evaluate", str(resumed), "--num-samples", "5"]
     evaluated = subprocess.run(command, capture_output=True, text=True, env=clean_environment)
     assert evaluated.returncode == 0, evaluated.stderr
