@@ -41,7 +41,13 @@ def test_a_run_says_what_it_is(never_stopped):
     assert (described.model, described.prior) == ("vq_vae", "autoregressive")
 
 
-@pytest.mark.parametrize("phase", [tfp_vae.VAE, CodePriorModel], ids=["model", "prior"])
+@pytest.mark.parametrize(
+    "phase",
+    [
+        pytest.param(tfp_vae.VAE, id="model", marks=pytest.mark.slow),
+        pytest.param(CodePriorModel, id="prior"),
+    ],
+)
 def test_a_stopped_run_ends_with_the_bits_it_would_have_had(
     phase, never_stopped, tmp_path, monkeypatch
 ):

@@ -41,7 +41,8 @@ def rows(folder):
 
 
 # In the wait for a better epoch, and after the last one.
-@pytest.mark.parametrize("back", [2, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("back", [2, 1])
 def test_a_resumed_run_ends_at_the_same_epoch_with_the_same_numbers(back, tmp_path, monkeypatch):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert trained(*OPTIONS, "--output-dir", whole) == 0

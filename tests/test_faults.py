@@ -22,7 +22,11 @@ def limited(size):
 
 
 @pytest.mark.parametrize(
-    ("size", "saved"), [(5_000, False), (150_000, True)], ids=["at once", "at the export"]
+    ("size", "saved"),
+    [
+        pytest.param(5_000, False, id="at once"),
+        pytest.param(150_000, True, id="at the export", marks=pytest.mark.slow),
+    ],
 )
 def test_a_full_disk(size, saved, tmp_path, clean_environment):
     result = command(

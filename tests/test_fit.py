@@ -112,7 +112,10 @@ def test_the_next_run_is_the_next_version(tmp_path):
         ("--posterior", "deterministic"),
         pytest.param(("--likelihood", "continuous_bernoulli", "--beta", 4), marks=pytest.mark.slow),
         ("--likelihood", "independent_normal", "--likelihood-scale", 1.0, "--mixed-precision"),
-        ("--network", "conv", "--kl", "monte_carlo", "--jit-compile", "true"),
+        pytest.param(
+            ("--network", "conv", "--kl", "monte_carlo", "--jit-compile", "true"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(("--hidden-units", "--image-size", 12), marks=pytest.mark.slow),
     ],
     ids=str,

@@ -16,7 +16,17 @@ def images():
     return (np.random.default_rng(0).random((100, 8, 9, 1)) > 0.6).astype(np.float32)
 
 
-@pytest.mark.parametrize("prior", cases("prior")[1:], ids=lambda prior: prior["prior"])
+@pytest.mark.parametrize(
+    "prior",
+    [
+        pytest.param(
+            prior,
+            id=prior["prior"],
+            marks=[] if prior["prior"] == "mixture" else pytest.mark.slow,
+        )
+        for prior in cases("prior")[1:]
+    ],
+)
 def test_a_learned_prior_at_the_top_is_trained_and_saved(prior, images, tmp_path):
     vae = small_vae(**DENSE, **prior, images=images)
     vae.fit(images, batch_size=50, epochs=1, verbose=0)
@@ -49,7 +59,10 @@ def test_free_bits_are_those_of_a_level(images):
         small_vae(**DENSE, free_bits=0.5, num_samples=2)
 
 
-@pytest.mark.parametrize("objective", ["iwae", "stl", "dreg"])
+@pytest.mark.parametrize(
+    "objective",
+    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("iwae", "stl")), "dreg"],
+)
 def test_an_objective_of_several_draws_trains_a_hierarchy(objective, images):
     vae = small_vae(**DENSE, objective=objective, num_samples=3)
     vae.compile(tf_keras.optimizers.Adam(0.01))

@@ -73,9 +73,9 @@ def assert_same_model(loaded, vae, images):
         np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
-# Half of the pairs are for `-m slow`.
+# Two thirds of the pairs are for `-m slow`.
 PAIRS = [
-    pytest.param(options, marks=pytest.mark.slow) if index % 2 else options
+    pytest.param(options, marks=pytest.mark.slow) if index % 3 else options
     for index, options in enumerate(EVERY_PAIR)
 ]
 

@@ -71,6 +71,7 @@ def test_one_worker_writes_the_run(kind, index, cluster, chief, monkeypatch):
     assert strategies.is_chief("none") and strategies.is_chief("mirrored")
 
 
+@pytest.mark.slow
 def test_mirrored_trains_here(tmp_path, capfd):
     assert in_process("--strategy", "mirrored", "--output-dir", tmp_path, *SMALL) == 0
     assert capfd.readouterr().err == ""
@@ -269,6 +270,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_two_devices_draw_other_noise_and_agree_on_the_means(clean_environment):
     result = subprocess.run(
         [sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, env=clean_environment
