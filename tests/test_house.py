@@ -94,7 +94,10 @@ def test_importing_the_package_imports_no_tensorflow():
             "import tf_keras",
             marks=pytest.mark.slow,
         ),
-        "import tensorflow_probability as tfp; tfp.layers; import tf_keras",
+        pytest.param(
+            "import tensorflow_probability as tfp; tfp.layers; import tf_keras",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_saved_classes_are_found_whatever_is_imported_first(imports):
@@ -125,7 +128,7 @@ def test_saved_classes_are_found_whatever_is_imported_first(imports):
 @pytest.mark.parametrize(
     "module",
     [
-        "layers.posteriors",
+        pytest.param("layers.posteriors", marks=pytest.mark.slow),
         pytest.param("layers.kl", marks=pytest.mark.slow),
         pytest.param("priors.standard_normal", marks=pytest.mark.slow),
         "inference.load",

@@ -116,7 +116,11 @@ SAVED = [
 ]
 
 
-@pytest.mark.parametrize("options", [*SAVED, *SOME_HIERARCHIES], ids=name_of)
+@pytest.mark.parametrize(
+    "options",
+    [*SAVED, *(pytest.param(each, marks=pytest.mark.slow) for each in HIERARCHIES)],
+    ids=name_of,
+)
 def test_a_part_is_saved_as_savedmodel_and_as_weights(options, grey_images, tmp_path):
     vae = small_vae(**options)
     vae.fit(grey_images, batch_size=65, epochs=2, verbose=0)

@@ -159,7 +159,7 @@ class LearnedPrior(tfp_vae.Prior):
         return tfd.MultivariateNormalDiag(loc=self.mean, scale_diag=[1.0] * self.latent_size)
 
 
-@pytest.mark.parametrize("kl", ["exact", "monte_carlo"])
+@pytest.mark.parametrize("kl", [pytest.param("exact", marks=pytest.mark.slow), "monte_carlo"])
 def test_the_weights_of_a_prior_are_trained_saved_and_exported(kl, images, tmp_path):
     vae = tfp_vae.build_vae((6, 6, 1), 2, prior=LearnedPrior(2), kl=kl, hidden_units=(20,), seed=0)
     vae.compile(tf_keras.optimizers.Adam(1e-2))
