@@ -43,7 +43,10 @@ def of_page(page):
 
 
 def run(blocks, place, environment, monkeypatch):
-    """Runs blocks in the order of their page, in `place`; its Python shares one namespace."""
+    """Runs blocks in the order of their page, in `place`; its Python shares one namespace.
+
+    Returns the number of blocks that were run.
+    """
     monkeypatch.chdir(place)
     namespace = {"__name__": "__main__"}
     absent = {name for block in blocks for name in block.needs if find_spec(name) is None}
@@ -52,12 +55,13 @@ def run(blocks, place, environment, monkeypatch):
             documents.run(block, namespace, place, environment)
     if absent:
         pytest.skip(f"run, but for the blocks that need {', '.join(sorted(absent))}")
+    return len(blocks)
 
 
 @pytest.mark.parametrize("page", FAST)
 def test_what_a_page_says_runs(page, furnished, environment, monkeypatch):
     blocks = [block for block in BLOCKS[page] if block.runs and "slow" not in block.marks]
-    run(blocks, furnished, environment, monkeypatch)
+    assert run(blocks, furnished, environment, monkeypatch) > 0
 
 
 @pytest.mark.slow
@@ -68,12 +72,14 @@ def test_what_a_page_says_runs_at_length(
     place = shutil.copytree(furnished, tmp_path / "place")
     monkeypatch.setenv("TFDS_DATA_DIR", mnist_dir)
     environment = {**environment, "TFDS_DATA_DIR": mnist_dir}
-    run([block for block in BLOCKS[page] if block.runs], place, environment, monkeypatch)
+    blocks = [block for block in BLOCKS[page] if block.runs]
+    assert run(blocks, place, environment, monkeypatch) > 0
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_flags_of_commands_exist(page):
     """Also those of blocks that are marked slow or not run."""
+    wrong = []
     for block in BLOCKS[page]:
         for words in block.commands:
             for module, argv in documents.modules(words):
@@ -83,7 +89,11 @@ def test_the_flags_of_commands_exist(page):
                     app.default(MODULES[module])
                 elif module != "tfp_vae":
                     continue
-                app.parse_args(argv, exit_on_error=False, print_error=False)
+                try:
+                    app.parse_args(argv, exit_on_error=False, print_error=False)
+                except cyclopts.CycloptsError as error:
+                    wrong.append(f"{page}:{block.line}: {error}")
+    assert wrong == []
 
 
 def test_a_page_links_to_what_is_there():

@@ -12,9 +12,7 @@ from tfp_vae.cli.app import one_line
 from tfp_vae.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from tfp_vae.inference.model import InferenceModel
+    pass
 
 HELD_OUT_EVERY = 10  # every tenth image is held out, to measure how well a mixture predicts
 
@@ -67,7 +65,7 @@ def encode(
         from tfp_vae.cli import projector as files
 
         latents = arrays["code" if model.description.has_codes else "mean"]
-        files.write(projector, _points(model, latents), texts, found.pixels)
+        files.write(projector, model.vectors(latents), texts, found.pixels)
         print(f"to see them: tensorboard --logdir {projector}")
 
 
@@ -100,7 +98,7 @@ def build(
     found = inputs.read(model, images, reading)
     names, labels = found.names, found.labels
     if metric == "euclidean":
-        points = _points(model, model.encode(found.pixels))
+        points = model.vectors(model.encode(found.pixels))
         built = Index(points, names=names, labels=labels)
     else:
         posterior = model.posterior(found.pixels)
@@ -142,7 +140,7 @@ def query(
     given = inputs.read_one(model, image, conversion)
     pixels = given.pixels[0:1]
     if found.scale_trils is None:
-        nearest = found.query(_points(model, model.encode(pixels)), count=count)
+        nearest = found.query(model.vectors(model.encode(pixels)), count=count)
     else:
         posterior = model.posterior(pixels)
         nearest = found.query(posterior.mean, scale_trils=posterior.scale_tril, count=count)
@@ -159,11 +157,6 @@ def query(
     if label is not None:
         same = int(np.sum(found.labels[nearest.item[0]] == label))
         print(f"{same} of {len(names)} have the label of the query, {one_line(label)}")
-
-
-def _points(model: "InferenceModel", latents: "np.ndarray") -> "np.ndarray":
-    """What distances are measured between: latent means [N, D]; of codes their vectors."""
-    return model.embed(latents).reshape(len(latents), -1)
 
 
 def mixture(

@@ -1,6 +1,5 @@
 """The command that describes a run, for people or as JSON. TensorFlow is imported inside it."""
 
-import collections
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -82,9 +81,8 @@ def _described(description: "Description") -> dict[str, Any]:
     found = {name.replace("_", " "): getattr(description, name) for name in names}
     if description.has_codes:
         found["codes"] = f"of {description.codebook_size} in each codebook"
-    if any(description.latent_levels):
-        counts = collections.Counter(description.latent_levels)
-        each = ", ".join(f"{count} at {level}" for level, count in counts.items())
+    if description.level_sizes:
+        each = ", ".join(f"{count} at {level}" for level, count in description.level_sizes.items())
         found["latents of levels, from the top"] = each
     return found
 

@@ -33,7 +33,7 @@ def evaluate(model: InferenceModel, images: Any, num_samples: int, seed: int) ->
         code_counts=np.stack(
             [np.bincount(part.ravel(), minlength=described.codebook_size or 0) for part in by_level]
         ),
-        latent_means=model.embed(codes).reshape(len(codes), -1),
+        latent_means=model.vectors(codes),
         refused=refused,
         **bits_per_dimension(model, images, terms.elbo, refused),
     )

@@ -22,7 +22,7 @@ from tfp_vae.evaluation.figures import (
 )
 from tfp_vae.inference import batches, importance
 from tfp_vae.inference.model import InferenceModel
-from tfp_vae.inference.results import Posterior
+from tfp_vae.inference.results import Posterior, kl_of_each_latent
 from tfp_vae.saved_model.contract import Description
 
 
@@ -157,9 +157,8 @@ def _per_dimension(
         refused |= {"kl_per_dimension": why, "full_covariance": why}
         return {}
     centre, stddev = double(posterior.mean), double(posterior.stddev)
-    kl = 0.5 * (centre**2 + stddev**2 - 1.0) - np.log(stddev)
     return {
-        "kl_per_dimension": kl.mean(axis=0),
+        "kl_per_dimension": kl_of_each_latent(centre, stddev).mean(axis=0),
         "full_covariance": not is_diagonal(posterior.scale_tril),
     }
 

@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from tfp_vae.images.sources import Collection
 from tfp_vae.inference.batches import BATCH, floats
 from tfp_vae.inference.model import InferenceModel
+from tfp_vae.inference.results import kl_of_each_latent
 from tfp_vae.latent_space import mixture as mixtures
 from tfp_vae.latent_space.search import Index
 from tfp_vae.progress import progress_bar
@@ -46,7 +47,7 @@ class EncodedCollection:
         else:
             self.latents, stddev = _moments(model, self.pixels)
             self._weigh(self.latents.astype(float), stddev.astype(float))
-        vectors = self._vectors(self.latents)
+        vectors = model.vectors(self.latents)
         self._plane = PCA(2, random_state=0).fit(vectors) if self._needs_a_plane(vectors) else None
         self.points = self.project(self.latents)
         self.plane = "the latents"
@@ -67,18 +68,13 @@ class EncodedCollection:
         described = self.model.description
         normal = described.posterior_is_normal or any(described.latent_levels)
         if described.has_density and described.prior_is_standard_normal and normal:
-            kl = 0.5 * (mean**2 + stddev**2 - 1.0) - np.log(stddev)
-            self.weights, self.weight = kl.mean(axis=0), "KL, nats"
+            self.weights, self.weight = kl_of_each_latent(mean, stddev).mean(axis=0), "KL, nats"
         else:
             self.weights, self.weight = mean.std(axis=0), "standard deviation"
 
-    def _vectors(self, latents: np.ndarray) -> np.ndarray:
-        """What distances are measured between, [N, D]: latents, or the vectors of codes."""
-        return self.model.embed(latents).reshape(len(latents), -1)
-
     def project(self, latents: np.ndarray) -> np.ndarray:
         """The points of latents [n, D] on the map: [n, 2]."""
-        vectors = self._vectors(latents)
+        vectors = self.model.vectors(latents)
         if self._plane is not None:
             return self._plane.transform(vectors)
         return np.pad(vectors, [(0, 0), (0, max(0, 2 - vectors.shape[1]))])[:, :2]
@@ -93,12 +89,12 @@ class EncodedCollection:
 
     def nearest(self, latent: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The rows of the images nearest to a latent [D], nearest first, and their distances."""
-        found = self._index.query(self._vectors(latent[np.newaxis]), count=count)
+        found = self._index.query(self.model.vectors(latent[np.newaxis]), count=count)
         return found.item[0], found.distance[0]
 
     @functools.cached_property
     def _index(self) -> Index:
-        return Index(self._vectors(self.latents), names=self.names)
+        return Index(self.model.vectors(self.latents), names=self.names)
 
     @property
     def has_mixture(self) -> bool:

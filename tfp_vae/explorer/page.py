@@ -56,8 +56,8 @@ class Page:
         self._message = ColumnDataSource({"text": [""]}, name="message")
         has_codes = state.model.description.has_codes
         self._picture = PicturePanel(self)
-        self._upload = UploadPanel(self)
-        panels: dict[str, Panel] = {"picture": self._picture, "upload": self._upload}
+        self._upload = UploadPanel(self)  # what was dropped stays until the next file
+        panels: dict[str, Panel] = {"picture": self._picture}
         panels["latents"] = CodesPanel(self) if has_codes else LatentsPanel(self)
         if state.collection is not None:
             panels["map"] = chart = MapPanel(self, state.collection)
@@ -69,9 +69,10 @@ class Page:
         self.draw()
 
     def _add_roots(self) -> None:
-        for name, panel in self.panels.items():
-            panel.root.name = name
-            self.document.add_root(panel.root)
+        roots = {name: panel.root for name, panel in self.panels.items()}
+        for name, root in (roots | {"upload": self._upload.root}).items():
+            root.name = name
+            self.document.add_root(root)
         sources = {"view": self._view, "message": self._message, "upload": self._upload.source}
         link = CustomJS(args=sources, code="explorer(view, message, upload)")
         # Models that only a script names belong to the document if one of its models holds them.

@@ -6,6 +6,7 @@ from bokeh.models import Column, Div, RadioButtonGroup
 
 from tfp_vae.explorer import pictures
 from tfp_vae.explorer.html import STYLE, image, link
+from tfp_vae.explorer.state import Chosen
 from tfp_vae.explorer.widgets import on_change
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ class PathPanel:
             text="Choose two images on the map.", sizing_mode="stretch_width", stylesheets=[STYLE]
         )
         self.root = Column(children=[self._kind, self._strip], sizing_mode="stretch_width")
-        self._drawn: object = None
+        self._drawn: tuple[list[Chosen], int] = ([], LINEAR)
 
     def update(self) -> None:
         """Draws the path soon, where it is another one."""
-        wanted = (*map(id, self.page.state.chosen), self._kind.active)
-        if wanted != self._drawn:
-            self._drawn = wanted
+        ends, kind = self.page.state.chosen, self._kind.active
+        if ends is not self._drawn[0] or kind != self._drawn[1]:
+            self._drawn = (ends, kind)
             self.page.document.add_timeout_callback(self._draw, WAIT_MS)
 
     def _draw(self) -> None:

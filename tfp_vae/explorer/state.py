@@ -143,12 +143,9 @@ class State:
         """
         assert self.collection is not None
         self.model.require_vectors("a direction")
-        if not (len(without) and len(having)):
-            raise InputError("a direction: an empty group: expected at least one image in each")
         latents = self.collection.latents
-        means = [latents[np.asarray(rows)].mean(axis=0, dtype=float) for rows in (without, having)]
-        self.start, self.strength = self.latent, 0.0
-        self.direction = means[1] - means[0]
+        direction = paths.direction(latents[list(having)], latents[list(without)])
+        self.start, self.strength, self.direction = self.latent, 0.0, direction
 
 
 def _with(latent: np.ndarray, index: int, value: float) -> np.ndarray:

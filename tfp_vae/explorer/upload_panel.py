@@ -69,9 +69,6 @@ class UploadPanel:
             note = " (a bound for pixels of 0 and 1; a grey one counts as a chance of 1)"
         return f"ELBO {elbo:.1f} nats = {log_likelihood} - KL {kl:.1f}{note}"
 
-    def update(self) -> None:
-        """Nothing: what was dropped stays until the next file."""
-
 
 def read(name: str, content: str, image_shape: tuple[int, int, int], background: Any) -> np.ndarray:
     """A PNG or JPEG as an image of a model, cropped to its middle and resized.

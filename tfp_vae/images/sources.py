@@ -47,8 +47,7 @@ class Collection(NamedTuple):
             known = sorted(set(given))
             more = ", ..." if len(known) > 10 else ""
             raise ImageError(f"no label {label}: expected one of {', '.join(known[:10])}{more}")
-        pixels = self.pixels
-        return pixels[rows] if isinstance(pixels, np.ndarray) else pixels.select(rows)
+        return self._images(rows)
 
     def evenly(self, limit: int) -> "Collection":
         """At most `limit` of the images, evenly spaced."""
@@ -56,13 +55,16 @@ class Collection(NamedTuple):
         if count <= limit:
             return self
         rows = np.linspace(0, count - 1, limit).astype(int).tolist()
-        pixels = self.pixels
         return Collection(
-            pixels[rows] if isinstance(pixels, np.ndarray) else pixels.select(rows),
+            self._images(rows),
             [self.names[row] for row in rows],
             None if self.labels is None else [self.labels[row] for row in rows],
             self.left_out,
         )
+
+    def _images(self, rows: list[int]) -> np.ndarray | ImageFiles:
+        pixels = self.pixels
+        return pixels[rows] if isinstance(pixels, np.ndarray) else pixels.select(rows)
 
 
 def read(

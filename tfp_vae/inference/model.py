@@ -63,13 +63,17 @@ class InferenceModel(Functions):
         return self._of_images("encode", images, outputs=[output])[output]
 
     def embed(self, latents: Arrays) -> np.ndarray:
-        """The vectors of codes [N, D]: [N, D, C]; of a model without codes the latents, [N, D, 1].
-
-        What distances between images are measured in (`latent_space.search`).
-        """
+        """The vectors of codes [N, D]: [N, D, C]; without codes the latents, [N, D, 1]."""
         if not self.description.has_codes:
             return np.asarray(self.checked_latents(latents))[..., np.newaxis]
         return self._of_latents("embed", latents, output="embedding")
+
+    def vectors(self, latents: Arrays) -> np.ndarray:
+        """What distances between images are measured in (`latent_space.search`).
+
+        Of latents [N, D] these; of codes [N, D] their vectors in one row, [N, D * C].
+        """
+        return self.embed(latents).reshape(len(latents), -1)
 
     def decode(self, latents: Arrays) -> np.ndarray:
         """The mean of p(x|z) at each latent: [N, H, W, C]."""
@@ -185,11 +189,7 @@ class InferenceModel(Functions):
         An attribute vector (Larsen et al., "Autoencoding beyond pixels", 2016).
         """
         self.require_vectors("latent_direction")
-        encoded = self.encode(images_with), self.encode(images_without)
-        if not (len(encoded[0]) and len(encoded[1])):
-            raise InputError("no images with, or none without: expected at least one of each")
-        present, absent = (latents.mean(axis=0, dtype=np.float64) for latents in encoded)
-        return present - absent
+        return paths.direction(self.encode(images_with), self.encode(images_without))
 
     def apply_direction(
         self, image: Arrays, direction: Arrays, strengths: Sequence[float]

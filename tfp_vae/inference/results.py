@@ -26,3 +26,8 @@ class PosteriorSample(NamedTuple):
 
     latent: np.ndarray  # [N, D]
     log_posterior: np.ndarray  # [N], log q(z|x) at that draw, nats
+
+
+def kl_of_each_latent(mean: np.ndarray, stddev: np.ndarray) -> np.ndarray:
+    """KL of N(mean, stddev^2) from N(0, 1), nats: [N, D], of means and deviations [N, D]."""
+    return 0.5 * (mean**2 + stddev**2 - 1.0) - np.log(stddev)

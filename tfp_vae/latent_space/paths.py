@@ -1,7 +1,9 @@
-"""Paths between two latents."""
+"""Paths between two latents, and the direction from one group of them to another."""
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from tfp_vae.errors import InputError
 
 MIN_SINE = 1e-6  # of the angle between two vectors; below it the great circle is ill-conditioned
 
@@ -37,3 +39,14 @@ def spherical(start: ArrayLike, stop: ArrayLike, *, steps: int) -> np.ndarray:
     fraction = np.linspace(0.0, 1.0, steps)[:, np.newaxis]
     path = np.sin((1.0 - fraction) * angle) * start + np.sin(fraction * angle) * stop
     return path / np.sin(angle)
+
+
+def direction(latents_with: np.ndarray, latents_without: np.ndarray) -> np.ndarray:
+    """The mean of one group of latents [N, D] minus that of another: float64 [D].
+
+    Raises:
+      InputError: an empty group.
+    """
+    if not (len(latents_with) and len(latents_without)):
+        raise InputError("no images with, or none without: expected at least one of each")
+    return latents_with.mean(axis=0, dtype=float) - latents_without.mean(axis=0, dtype=float)

@@ -33,6 +33,7 @@ Version 0.1.0 wrote contract 1: the first six signatures, `scale_tril` for every
 description.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -125,6 +126,11 @@ class Description(pydantic.BaseModel):
     def has_codes(self) -> bool:
         """Whether latents are codes."""
         return self.latent_dtype == "int32"
+
+    @property
+    def level_sizes(self) -> dict[int, int]:
+        """The number of coordinates of each level, the top one first; of one level none."""
+        return dict(Counter(self.latent_levels)) if any(self.latent_levels) else {}
 
     @property
     def outputs(self) -> dict[str, tuple[str, ...]]:

@@ -1,7 +1,6 @@
 """The same VAE in PyTorch, eager or through `torch.compile`, as one would write it by hand."""
 
 import math
-import sys
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -75,12 +74,12 @@ class VAE(torch.nn.Module):
 
     def posterior(self, params):
         """A draw from q(z|x) [B, D], and KL(q(z|x) || N(0, I)) [B]."""
-        mean, rest = params[:, : self.size], params[:, self.size :]
-        noise = torch.randn_like(mean)
         if not self.full:
             mean, scale = self.normal(params)
             kl = 0.5 * (mean.square() + scale.square() - 1).sum(1) - scale.log().sum(1)
-            return mean + scale * noise, kl
+            return mean + scale * torch.randn_like(mean), kl
+        mean, rest = params[:, : self.size], params[:, self.size :]
+        noise = torch.randn_like(mean)
         batch = len(params)
         raw = rest.new_zeros(batch, self.size**2).index_copy(1, self.place, rest)
         raw = raw.view(batch, self.size, self.size)
@@ -138,5 +137,4 @@ def build(settings):
 
 
 if __name__ == "__main__":
-    sys.modules["torch_vae"] = sys.modules["__main__"]  # families are built on it
     serve(build, families=("", "codes", "iwae-5", "iwae-50", "prior-vamp"))

@@ -1,6 +1,5 @@
 """The card of a run: `README.md` in its folder, for whoever finds the folder alone."""
 
-import collections
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +10,7 @@ from tfp_vae.cli.app import one_line
 from tfp_vae.saved_model.contract import Description
 from training.config import KL_NAMES, Config
 from training.config_json import DataSet
-from training.run.folder import MAY_CHANGE, Run
-
-# Beside the samples of the epochs, of codes, whose prior is fitted after them.
-FITTED_PRIOR = "fitted-prior.png"
+from training.run.folder import FITTED_PRIOR, MAY_CHANGE, Run
 
 NAME = "README.md"
 PICTURES = {
@@ -138,10 +134,10 @@ def _latents(description: Description) -> str:
         latents = f"{count} codes, each one of {description.codebook_size}"
     else:
         latents = str(count)
-    if not any(description.latent_levels):
+    if not description.level_sizes:
         return latents
-    levels = collections.Counter(description.latent_levels)
-    each = ", ".join(f"{number} at level {level}" for level, number in levels.items())
+    sizes = description.level_sizes.items()
+    each = ", ".join(f"{number} at level {level}" for level, number in sizes)
     return f"{latents}: {each}, from the top"
 
 

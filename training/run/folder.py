@@ -21,6 +21,8 @@ from training.config_json import DataSet
 
 PACKAGES = ("tensorflow", "tensorflow-probability", "tf-keras", "numpy")
 CHECKPOINTS = "checkpoints"
+# In `samples/`, of codes, whose prior is fitted after the epochs of the other pictures.
+FITTED_PRIOR = "fitted-prior.png"
 LOCK = ".lock"  # beside the versions; held while one of them is trained
 # Settings that may differ when a run is continued. So may `epochs`, upward.
 MAY_CHANGE = ("data_dir", "output_dir", "name", "resume", "restart")

@@ -23,9 +23,8 @@ from training.data.split import Split
 from training.data.splits import Splits
 from training.errors import TrainingError
 from training.run import progress
-from training.run.card import FITTED_PRIOR
 from training.run.checkpoints import BestWeights, Checkpoints
-from training.run.folder import Run
+from training.run.folder import FITTED_PRIOR, Run
 from training.run.interrupts import Interrupts
 
 keras = tf_keras.callbacks
