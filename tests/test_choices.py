@@ -8,6 +8,7 @@ import tensorflow as tf
 from helpers.commands import command, in_process, trained
 from sklearn.datasets import load_digits
 
+from tfp_vae.models import PARTS
 from training import choices
 from training.config import Config
 from training.data.split import Split
@@ -62,6 +63,16 @@ def test_what_is_given_is_kept():
     assert chosen == {}  # whoever gives epochs wants all of them
     config, _ = choices.choose(Config(epochs=30, patience=4), split(DIGITS))
     assert (config.epochs, config.patience) == (30, 4)
+
+
+@pytest.mark.parametrize("likelihood", PARTS["likelihood"])
+def test_a_likelihood_with_a_scale_has_a_cosine_schedule(likelihood):
+    config, chosen = choices.choose(Config(likelihood=likelihood, epochs=3), split(FACES))
+    has_scale = likelihood in ("independent_normal", "discretized_logistic")
+    assert config.learning_rate_schedule == ("cosine" if has_scale else "constant")
+    assert ("learning_rate_schedule" in chosen) is has_scale
+    given = Config(likelihood=likelihood, epochs=3, learning_rate_schedule="constant")
+    assert choices.choose(given, split(FACES))[0].learning_rate_schedule == "constant"
 
 
 @pytest.mark.parametrize(

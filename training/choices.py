@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfp_vae.images.convert import to_float
-from tfp_vae.models import MAP_POSTERIOR, MODELS_OF_CODES
+from tfp_vae.models import MAP_POSTERIOR, MODELS_OF_CODES, PARTS
 from training.config import Config
 from training.data.split import Split
 
@@ -23,7 +23,8 @@ PASSES = {"dense": 200, "conv": 24, "resnet": 24}
 MAX_STEPS = {"dense": 100_000, "conv": 10_000, "resnet": 10_000}
 MIN_STEPS, MAX_EPOCHS = 2000, 200
 PATIENCE = 0.2  # of the epochs
-# Whoever gives the number of epochs wants that many.
+# Whoever gives the number of epochs wants that many. The step size stays constant only where the
+# likelihood has no scale: with one that costs 130 nats on 64x64 faces after 30 epochs (dense).
 AS_IN_0_1_0 = {"patience": 0, "learning_rate_schedule": "constant"}
 
 
@@ -59,9 +60,10 @@ def choose(config: Config, train: Split) -> tuple[Config, dict[str, Choice]]:
     if "epochs" in choices:
         fifth = Choice(max(math.ceil(PATIENCE * epochs), 1), "a fifth of the epochs")
         values["patience"] = chosen("patience", fifth)
-        values["learning_rate_schedule"] = chosen(
-            "learning_rate_schedule", Choice("cosine", "for these epochs")
-        )
+    scaled = "likelihood_scale" in PARTS["likelihood"][likelihood].options
+    if "epochs" in choices or scaled:
+        why = "for these epochs" if "epochs" in choices else "the likelihood has a scale"
+        values["learning_rate_schedule"] = chosen("learning_rate_schedule", Choice("cosine", why))
     given = config.model_dump(exclude=set(config.chosen_later))
     return Config(**{**AS_IN_0_1_0, **values, **given}), choices
 

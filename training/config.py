@@ -119,8 +119,8 @@ class Config(PartSettings):
     """Adam's step size."""
 
     learning_rate_schedule: Annotated[Literal["auto", "constant", "cosine"], TRAINING] = "auto"
-    """`cosine` lowers the step size to 0 over the run, along half a cosine; `auto`: `cosine` where
-    the number of epochs is `auto` too, otherwise `constant`."""
+    """`cosine` lowers the step size to 0 over the run, along half a cosine; `auto`: `constant`
+    where the number of epochs is given and the likelihood has no scale, otherwise `cosine`."""
 
     seed: Annotated[int, TRAINING, Field(ge=0, lt=2**31)] = 0
     """Decides the initial weights, the splits, the order of the images and all noise."""
