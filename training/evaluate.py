@@ -143,12 +143,13 @@ def table(found: "Evaluation", kl: str) -> str:
     from tfp_vae.evaluation.figures import ACTIVE_VARIANCE
 
     k, n = found.num_samples, found.num_images
+    bits_of = "of the ELBO" if found.log_marginal_likelihood is None else f"K = {k}"
     means = [
         ("ELBO = - reconstruction_nll - kl", found.elbo, "nats"),
         ("  reconstruction_nll", found.reconstruction_nll, "nats"),
         (f"  {KL_NAMES[kl]}", found.kl, "nats"),
         (f"log p(x), importance-weighted, K = {k}", found.log_marginal_likelihood, "nats"),
-        (f"  bits per dimension, K = {k}", found.bits_per_dimension, "bits"),
+        (f"  bits per dimension, {bits_of}", found.bits_per_dimension, "bits"),
         ("kl at the draws = the two below", found.monte_carlo_kl, "nats"),
         (f"  mutual information, q(z) of {n} images", found.mutual_information, "nats"),
         ("  marginal KL of q(z) from p(z)", found.marginal_kl, "nats"),

@@ -43,7 +43,7 @@ class Evaluation:
     monte_carlo_error: float | None = None
     """The standard error of log p(x) due to the draws, nats; nan for K = 1."""
     bits_per_dimension: Mean | None = None
-    """Bits; of a likelihood that is a probability."""
+    """-log p(x), for codes -ELBO, of a likelihood that is a probability, bits."""
     monte_carlo_kl: Mean | None = None
     """Log q(z|x) - log p(z) at the draws of `reconstruction_nll`, nats."""
     mutual_information: Mean | None = None
