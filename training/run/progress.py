@@ -12,8 +12,8 @@ COLLAPSED_NATS = 0.1  # of the KL of an image, below which the latents carry not
 # been ten times as large before.
 FIRST_EPOCHS = 10
 ADVICE = (
-    "try --kl-warmup-epochs, a smaller --beta or --learning-rate, --activation silu, "
-    "or another --likelihood"
+    "try --kl-warmup-epochs, a smaller --beta or --learning-rate, "
+    "or another --activation or --likelihood"
 )
 
 

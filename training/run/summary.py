@@ -118,7 +118,7 @@ def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
         if metrics["elbo"] < ppca and kl_form != "none":
             yield (
                 "the ELBO is below probabilistic PCA, a linear model with as many latents: try "
-                "more --epochs, --network resnet, --activation silu, or a --likelihood that fits"
+                "more --epochs, or another --network, --activation or --likelihood"
             )
     if "active_share" in metrics:
         share = f"{metrics['active_share']:.1%} of the {latents} units are active in an image"
