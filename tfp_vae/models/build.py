@@ -12,8 +12,10 @@ from tensorflow_probability import distributions as tfd
 from tfp_vae.divergences import KL_FORMS
 from tfp_vae.errors import InputError
 from tfp_vae.layers.base import DistributionLayer
+from tfp_vae.layers.full_covariance import FullCovarianceDense
 from tfp_vae.layers.input_noise import InputNoise, TrainingNoise
 from tfp_vae.layers.kl import KLDivergenceRegularizer
+from tfp_vae.layers.posteriors import MultivariateNormalTriL
 from tfp_vae.layers.shared_scale import SharedScale
 from tfp_vae.layers.sparse import CodeNoise, SigmoidCode
 from tfp_vae.models import MODELS_OF_CODES, PARTS, build_hierarchical, build_quantized
@@ -157,7 +159,11 @@ def build_vae(
     size = int(posterior_layer.params_size(latent_size))
     noise = INPUT_NOISE if posterior_layer.has_density else 0.0
     entering = entering_of(pixels, likelihood_layer, noise=noise)
-    params = tf_keras.layers.Dense(size, kernel_initializer=_small())(trunk.encode(entering))
+    if isinstance(posterior_layer, MultivariateNormalTriL):
+        last = FullCovarianceDense(latent_size, kernel_initializer=_small())
+    else:
+        last = tf_keras.layers.Dense(size, kernel_initializer=_small())
+    params = last(trunk.encode(entering))
     encoder = tf_keras.Model(pixels, posterior_layer(params), name="encoder")
     if free_bits and not posterior_layer.has_density:
         raise InputError(f"free_bits {free_bits}: posterior {posterior} has no KL: expected 0")

@@ -1,0 +1,43 @@
+"""The layer before a `MultivariateNormalTriL`: its off-diagonals learn as slowly as the rest."""
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfp_vae.layers.packed_normal import diagonal_places
+
+
+@tf_keras.saving.register_keras_serializable("tfp_vae")
+class FullCovarianceDense(tf_keras.layers.Dense):
+    """A dense layer that divides the kernel of the off-diagonals by sqrt(D).
+
+    A step of Adam moves an output by the step size times the sum of the inputs' sizes: with the
+    thousands of features of a feature map, by about 1. The off-diagonals of a row, up to D - 1 of
+    them, add up in a draw of one latent: without the division they make it noise for hundreds of
+    steps.
+
+    Args:
+      event_size: D, the number of latents. There are `D + D (D + 1) / 2` outputs, in the order that
+        `tfp.layers.MultivariateNormalTriL` reads them.
+    """
+
+    def __init__(self, event_size: int, **kwargs: Any) -> None:
+        kwargs.pop("units", None)  # of a saved config
+        super().__init__(event_size + event_size * (event_size + 1) // 2, **kwargs)
+        self.event_size = event_size
+        self._factors = np.full([self.units], 1.0 / math.sqrt(event_size), np.float32)
+        self._factors[:event_size] = 1.0
+        self._factors[event_size + diagonal_places(event_size)] = 1.0
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The parameters [B, units] at features [B, F]."""
+        inputs = tf.cast(inputs, self.compute_dtype)
+        kernel = tf.convert_to_tensor(self.kernel)
+        kernel *= tf.constant(self._factors, kernel.dtype)
+        return tf.matmul(inputs, kernel) + self.bias
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "event_size": self.event_size}
