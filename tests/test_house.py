@@ -111,6 +111,7 @@ def test_saved_classes_are_found_whatever_is_imported_first(imports):
         "MapTopDown",
         "Residual",
         "MultivariateNormalTriL",
+        "FullCovarianceDense",
         "IndependentNormal",
         "Deterministic",
         "IndependentBernoulli",
