@@ -35,9 +35,9 @@ class FullCovarianceDense(tf_keras.layers.Dense):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """The parameters [B, units] at features [B, F]."""
         inputs = tf.cast(inputs, self.compute_dtype)
-        kernel = tf.convert_to_tensor(self.kernel)
-        kernel *= tf.constant(self._factors, kernel.dtype)
-        return tf.matmul(inputs, kernel) + self.bias
+        # The product's columns, which are fewer numbers than the kernel's where features are many.
+        product = tf.matmul(inputs, self.kernel)
+        return product * tf.constant(self._factors, product.dtype) + self.bias
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "event_size": self.event_size}
