@@ -1,13 +1,11 @@
 """Runs of `--model hierarchical`: the commands, resuming, replicas, and what is refused."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.commands import in_process, trained
+from helpers.commands import in_process, says_equal, trained
 from helpers.models import small_vae
 from helpers.runs import assert_same_end, finished
 from PIL import Image
@@ -221,7 +219,4 @@ print("equal")
 
 @pytest.mark.slow
 def test_two_replicas_draw_other_noise_and_agree_on_the_means(clean_environment):
-    result = subprocess.run(
-        [sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, env=clean_environment
-    )
-    assert (result.returncode, result.stdout.split()[-1:]) == (0, ["equal"]), result.stderr
+    says_equal(TWO_DEVICES, clean_environment)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tf_keras
 from helpers import folders
-from helpers.commands import trained, wait_for
+from helpers.commands import says_equal, trained, wait_for
 from helpers.models import small_vae
 from helpers.runs import assert_same_end, start
 
@@ -76,10 +76,7 @@ print("equal")
 
 @pytest.mark.slow
 def test_two_devices_train_the_same_weights(clean_environment):
-    result = subprocess.run(
-        [sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, env=clean_environment
-    )
-    assert (result.returncode, result.stdout.split()[-1:]) == (0, ["equal"]), result.stderr
+    says_equal(TWO_DEVICES, clean_environment)
 
 
 @pytest.mark.slow

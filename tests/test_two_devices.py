@@ -1,9 +1,7 @@
 """A model on two devices: each draws its own noise, and the means are those of one device."""
 
-import subprocess
-import sys
-
 import pytest
+from helpers.commands import says_equal
 
 TWO_DEVICES = """
 import numpy as np
@@ -94,7 +92,4 @@ print("equal")
 
 @pytest.mark.slow
 def test_two_devices_draw_other_noise_and_agree_on_the_means(clean_environment):
-    result = subprocess.run(
-        [sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, env=clean_environment
-    )
-    assert (result.returncode, result.stdout.split()[-1:]) == (0, ["equal"]), result.stderr
+    says_equal(TWO_DEVICES, clean_environment)

@@ -23,6 +23,13 @@ def command(*argv, **options):
     )
 
 
+def says_equal(script, environment):
+    """Runs a Python script that compares two ways, in a process of its own, to its end."""
+    argv = [sys.executable, "-c", script]
+    result = subprocess.run(argv, capture_output=True, text=True, env=environment)
+    assert (result.returncode, result.stdout.split()[-1:]) == (0, ["equal"]), result.stderr
+
+
 def trained(*argv):
     """The exit code of the command in another process: XLA never frees what it has compiled."""
     return command(*argv).returncode

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -10,9 +10,6 @@ from cyclopts import Parameter
 from tfp_vae.cli import arguments as cli
 from tfp_vae.cli.app import one_line
 from tfp_vae.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 HELD_OUT_EVERY = 10  # every tenth image is held out, to measure how well a mixture predicts
 

@@ -15,18 +15,21 @@ class FullCovarianceDense(tf_keras.layers.Dense):
     """A dense layer that divides the kernel of the off-diagonals by sqrt(D).
 
     A step of Adam moves an output by the step size times the sum of the inputs' sizes: with the
-    thousands of features of a feature map, by about 1. The off-diagonals of a row, up to D - 1 of
-    them, add up in a draw of one latent: without the division they make it noise for hundreds of
-    steps.
+    thousands of features of a feature map, by 1 or more. The off-diagonals of a row, up to D - 1 of
+    them, add up in a draw of one latent; without the division a model with many features or latents
+    learns far more slowly than with a diagonal covariance.
 
     Args:
       event_size: D, the number of latents. There are `D + D (D + 1) / 2` outputs, in the order that
         `tfp.layers.MultivariateNormalTriL` reads them.
+      kernel_initializer: as `tf_keras.layers.Dense` takes it.
     """
 
-    def __init__(self, event_size: int, **kwargs: Any) -> None:
-        kwargs.pop("units", None)  # of a saved config
-        super().__init__(event_size + event_size * (event_size + 1) // 2, **kwargs)
+    def __init__(
+        self, event_size: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any
+    ) -> None:
+        units = event_size + event_size * (event_size + 1) // 2
+        super().__init__(units, kernel_initializer=kernel_initializer, **kwargs)
         self.event_size = event_size
         self._factors = np.full([self.units], 1.0 / math.sqrt(event_size), np.float32)
         self._factors[:event_size] = 1.0
@@ -40,4 +43,6 @@ class FullCovarianceDense(tf_keras.layers.Dense):
         return product * tf.constant(self._factors, product.dtype) + self.bias
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "event_size": self.event_size}
+        names = ("name", "trainable", "dtype", "kernel_initializer")
+        config = super().get_config()
+        return {"event_size": self.event_size, **{name: config[name] for name in names}}
