@@ -109,7 +109,8 @@ def test_every_command_takes_them(grey_images, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "flags", ["--prior vamp --prior-components 9 --posterior flow", "--prior flow"]
+    "flags",
+    ["--prior vamp --prior-components 9 --posterior flow", "--prior flow", "--dropout 0.3"],
 )
 def test_a_killed_run_ends_as_one_that_was_never_stopped(flags, tmp_path, clean_environment):
     argv = [*flags.split(), "--hidden-units", 8, "--latent-size", 2, "--epochs", 40]

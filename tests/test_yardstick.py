@@ -80,6 +80,15 @@ def test_a_run_below_the_linear_model_says_so():
     assert len(said(**PPCA, active_units=3, kl_form="none")) == 2  # no bound to compare
 
 
+def test_a_run_below_the_linear_model_that_overfits_names_other_settings():
+    below = {**PPCA, "active_units": 3}
+    assert said(**below, training_elbo=6.9) == said(**below)
+    line = said(**below, training_elbo=7.1)[2]
+    assert "that of the training images is 7.100" in line and "more --epochs" not in line
+    assert "--dropout" in line and "--mirror" in line
+    assert "--dropout" not in said(**below, training_elbo=7.1, kl_1=0.5)[2]  # a hierarchy
+
+
 def test_a_run_without_an_active_latent_says_so():
     lines = said(active_units=0)
     assert lines[1:] == ["1,000 parameters, 0 of 4 latents are active", lines[2]]

@@ -15,6 +15,7 @@ from .layers.discretized_logistic import (
     IndependentDiscretizedLogistic,
     IndependentDiscretizedLogisticPerPixel,
 )
+from .layers.dropout import Dropout
 from .layers.flow_posterior import FlowPosterior
 from .layers.input_noise import InputNoise
 from .layers.kl import KLDivergenceRegularizer
@@ -50,6 +51,7 @@ __all__ = [
     "CodePriorModel",
     "Deterministic",
     "DistributionLayer",
+    "Dropout",
     "FeatureGrid",
     "FixedPrior",
     "FlowPosterior",

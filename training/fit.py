@@ -78,6 +78,7 @@ def _trained(
         loop.train(vae, splits, evaluated["validation"], config, run, interrupts)
         interrupts.check()
         metrics = summary.measured(vae, splits, evaluated["test"], config)
+        metrics |= summary.of_training(run.path / "history.csv")
         interrupts.check()
         run.write_json("metrics.json", metrics)
         vae.save(run.path / "model.keras")

@@ -74,8 +74,10 @@ def hierarchy_of(
       group_channels: likewise.
 
     Raises:
-      InputError: an option of the other kind of levels.
+      InputError: an option of the other kind of levels, or dropout.
     """
+    if trunk.dropout:
+        raise InputError(f"dropout {trunk.dropout}: not for model hierarchical: expected 0")
     if isinstance(trunk, Dense):
         for name, given in (("groups", groups), ("group_channels", group_channels)):
             if given:

@@ -16,6 +16,13 @@ _FILTERS = Option(
     "Filters of each level of a convolutional network, which halves height and width, the "
     "decoder's in reverse; by default as many levels as leave at most 7x7 positions.",
 )
+_DROPOUT = Option(
+    Annotated[float, Interval(ge=0, lt=1)],
+    0.0,
+    "Share of each hidden layer's outputs that training sets to 0, afresh in each step: for images "
+    "so few that the network learns them by heart.",
+)
+_EVERY = {"activation": _ACTIVATION, "dropout": _DROPOUT}
 
 NETWORKS = Registry(
     "network",
@@ -29,15 +36,11 @@ NETWORKS = Registry(
                     (200, 200),
                     "Hidden layers of the dense network, the decoder's in reverse; none: linear.",
                 ),
-                "activation": _ACTIVATION,
+                **_EVERY,
             },
         ),
-        "conv": Part(
-            "tfp_vae.networks.conv:Conv", {"filters": _FILTERS, "activation": _ACTIVATION}
-        ),
-        "resnet": Part(
-            "tfp_vae.networks.resnet:ResNet", {"filters": _FILTERS, "activation": _ACTIVATION}
-        ),
+        "conv": Part("tfp_vae.networks.conv:Conv", {"filters": _FILTERS, **_EVERY}),
+        "resnet": Part("tfp_vae.networks.resnet:ResNet", {"filters": _FILTERS, **_EVERY}),
     },
     auto=True,
 )

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tfp_vae.layers.dropout import dropped
 from tfp_vae.networks import pyramid
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel, with_bias
@@ -21,19 +22,22 @@ class Conv(OnMaps):
       activation: a name in `ACTIVATIONS`.
       filters: of each convolution of the encoder, and in reverse of the decoder; () is
         `pyramid.default_filters`.
+      dropout: rate of the `Dropout` after each convolution but the last one of the decoder.
     """
 
     maps = 1
 
-    def __init__(self, activation: str, filters: tuple[int, ...]) -> None:
+    def __init__(self, activation: str, filters: tuple[int, ...], dropout: float = 0.0) -> None:
         self.activation = activation
         self.filters = filters
+        self.dropout = dropout
 
     def features(self, images: tf.Tensor) -> tf.Tensor:
         """The smallest feature map [B, h, w, F] of images [B, H, W, C]."""
         x = images
         for filters in self.levels(*images.shape[1:3]):
             x = tfkl.Conv2D(filters, 3, strides=2, padding="same", **self.entry)(x)
+            x = dropped(x, self.dropout)
         return x
 
     @property
@@ -45,6 +49,7 @@ class Conv(OnMaps):
         parameters, height, width, channels = start.shape
         for filters in reversed(self.levels(height, width)):
             x = tfkl.Conv2DTranspose(filters, 3, strides=2, padding="same", **self.entry)(x)
+            x = dropped(x, self.dropout)
         x = pyramid.cropped(x, height, width)
         last = tfkl.Conv2D(
             parameters * channels, 3, padding="same", kernel_initializer=last_kernel(spread)

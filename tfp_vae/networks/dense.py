@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tfp_vae.layers.dropout import dropped
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel, with_bias
 from tfp_vae.networks.dense_hierarchy import DenseHierarchy
@@ -19,15 +20,19 @@ class Dense:
     Args:
       activation: a name in `ACTIVATIONS`.
       hidden_units: sizes of the encoder's hidden layers; () makes encoder and decoder linear.
+      dropout: rate of the `Dropout` after each hidden layer.
     """
 
-    def __init__(self, activation: str, hidden_units: tuple[int, ...]) -> None:
+    def __init__(
+        self, activation: str, hidden_units: tuple[int, ...], dropout: float = 0.0
+    ) -> None:
         self.activation = activation
         self.hidden_units = hidden_units
+        self.dropout = dropout
 
     def _stack(self, x: tf.Tensor, units: Iterable[int]) -> tf.Tensor:
         for size in units:
-            x = tfkl.Dense(size, **ACTIVATIONS[self.activation])(x)
+            x = dropped(tfkl.Dense(size, **ACTIVATIONS[self.activation])(x), self.dropout)
         return x
 
     def encode(self, images: tf.Tensor) -> tf.Tensor:

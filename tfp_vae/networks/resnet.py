@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tfp_vae.layers.dropout import dropped
 from tfp_vae.networks import pyramid
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel, with_bias
@@ -27,12 +28,14 @@ class ResNet(OnMaps):
       activation: a name in `ACTIVATIONS`.
       filters: of each level of the encoder, and in reverse of the decoder; () is
         `pyramid.default_filters`.
+      dropout: rate of the `Dropout` after the activations that follow blocks.
     """
 
     maps = 2
 
-    def __init__(self, activation: str, filters: tuple[int, ...]) -> None:
+    def __init__(self, activation: str, filters: tuple[int, ...], dropout: float = 0.0) -> None:
         self.activation = activation
+        self.dropout = dropout
         self.hidden = ACTIVATIONS[activation]
         self.filters = filters
 
@@ -61,7 +64,7 @@ class ResNet(OnMaps):
         return {"kernel_initializer": self.hidden["kernel_initializer"]}
 
     def _activated(self, x: tf.Tensor) -> tf.Tensor:
-        return tfkl.Activation(self.hidden["activation"])(x)
+        return dropped(tfkl.Activation(self.hidden["activation"])(x), self.dropout)
 
     def _doubled(self, filters: int, **options: Any) -> tf_keras.layers.Layer:
         return tfkl.Conv2DTranspose(filters, pyramid.KERNEL, strides=2, padding="same", **options)

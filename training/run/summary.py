@@ -1,6 +1,9 @@
 """What a run reports beside its losses, and what it says of one that went wrong."""
 
+import csv
+import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,6 +78,13 @@ def errors(model: "tfp_vae.InferenceModel", test: tf.data.Dataset, seed: int) ->
     }
 
 
+def of_training(history: Path) -> dict[str, float]:
+    """`training_elbo`, in nats: the ELBO of the training images in the last epoch of `history`."""
+    with history.open(newline="") as rows:
+        *_, last = csv.DictReader(rows)
+    return {"training_elbo": float(last["elbo"])}
+
+
 def sparsity(layer: Any, codes: np.ndarray) -> dict[str, float]:
     """How sparse the codes of images are.
 
@@ -117,8 +127,8 @@ def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
         yield f"{parts}; probabilistic PCA {ppca:.3f} nats ({_fitted(metrics)})"
         if metrics["elbo"] < ppca and kl_form != "none":
             yield (
-                "the ELBO is below probabilistic PCA, a linear model with as many latents: try "
-                "more --epochs, or another --network, --activation or --likelihood"
+                "the ELBO is below probabilistic PCA, a linear model with as many latents"
+                f"{_instead(metrics)}"
             )
     if "active_share" in metrics:
         share = f"{metrics['active_share']:.1%} of the {latents} units are active in an image"
@@ -128,6 +138,18 @@ def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
         yield share
     if active == 0 and "target_activity" not in metrics:  # sigmoid units vary less than latents
         yield f"no latent is active, so that all reconstructions are alike: {ADVICE}"
+
+
+def _instead(metrics: dict[str, Any]) -> str:
+    """What to try where the ELBO is below that of probabilistic PCA."""
+    training = metrics.get("training_elbo", -math.inf)
+    if training < metrics["ppca_log_likelihood"]:
+        return ": try more --epochs, or another --network, --activation or --likelihood"
+    dropout = "" if "kl_1" in metrics else "--dropout 0.1, "  # a hierarchy has none
+    return (
+        f"; that of the training images is {training:.3f}: the network fits them alone: "
+        f"try more images, {dropout}--mirror, or fewer --epochs"
+    )
 
 
 def _of_codes(metrics: dict[str, Any], parts: str) -> Iterator[str]:
