@@ -169,6 +169,22 @@ def test_a_person_moves_chooses_lassoes_walks_drops_and_downloads(browser, digit
         opened.caption_is("good.png")
 
 
+def test_fifty_bad_files_are_named_and_leave_the_page_working(browser, digits, tmp_path):
+    port, _ = digits
+    path = tmp_path / "good.png"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60), np.uint8)
+    Image.fromarray(noise).save(path)
+    good = list(path.read_bytes())
+    with window(browser, port) as opened:
+        before = opened.picture()
+        for number in range(50):
+            drop(opened.page, f"bad-{number}.png", good[: number * len(good) // 60])
+            opened.page.get_by_text(f"bad-{number}.png: ").wait_for()
+        assert opened.picture() == before
+        drop(opened.page, "good.png", good)
+        opened.caption_is("good.png")
+
+
 def drop(page, name, content, size=None):
     """Drops a file on the page, of `size` bytes if it is given."""
     transfer = page.evaluate_handle(
