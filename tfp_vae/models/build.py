@@ -21,6 +21,7 @@ from tfp_vae.layers.sparse import CodeNoise, SigmoidCode
 from tfp_vae.models import MODELS_OF_CODES, PARTS, build_hierarchical, build_quantized
 from tfp_vae.models.statistics import Statistics
 from tfp_vae.models.vae import VAE
+from tfp_vae.networks.dense import Dense
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.fixed import as_prior
 
@@ -163,7 +164,8 @@ def build_vae(
         last = FullCovarianceDense(latent_size, kernel_initializer=_small())
     else:
         last = tf_keras.layers.Dense(size, kernel_initializer=_small())
-    params = last(trunk.encode(entering))
+    linear = {"linear": not likelihood_layer.binary} if isinstance(trunk, Dense) else {}
+    params = last(trunk.encode(entering, **linear))
     encoder = tf_keras.Model(pixels, posterior_layer(params), name="encoder")
     if free_bits and not posterior_layer.has_density:
         raise InputError(f"free_bits {free_bits}: posterior {posterior} has no KL: expected 0")
