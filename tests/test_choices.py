@@ -40,7 +40,8 @@ def test_likelihood_and_network_follow_the_images(images, likelihood, network):
     config, chosen = choices.choose(Config(batch_size=10), split(images))
     assert (config.likelihood, config.network) == (likelihood, network)
     expected = {"network", "likelihood", "epochs", "patience", "learning_rate_schedule"}
-    assert set(chosen) == expected
+    assert set(chosen) == (expected | {"dropout"} if network == "resnet" else expected)
+    assert config.dropout == (0.1 if network == "resnet" else 0.0)
     assert config.patience == -(-config.epochs // 5) and config.learning_rate_schedule == "cosine"
     assert config.chosen_later == []
     assert choices.choose(config, split(images)) == (config, {})
@@ -63,6 +64,27 @@ def test_what_is_given_is_kept():
     assert chosen == {}  # whoever gives epochs wants all of them
     config, _ = choices.choose(Config(epochs=30, patience=4), split(DIGITS))
     assert (config.epochs, config.patience) == (30, 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "dropout"),
+    [
+        ({}, 0.1),
+        ({"dropout": 0.25}, 0.25),
+        ({"dropout": 0.0}, 0.0),
+        ({"likelihood": "discretized_logistic"}, 0.1),
+        ({"epochs": 8}, 0.0),
+        ({"network": "conv"}, 0.0),
+        ({"model": "hierarchical"}, 0.0),
+        ({"model": "vq_vae"}, 0.0),
+        ({"likelihood": "continuous_bernoulli"}, 0.0),
+    ],
+)
+def test_dropout_is_for_a_residual_network_in_a_long_run(given, dropout):
+    config, chosen = choices.choose(Config(**given), split(COLOUR.repeat(2, axis=0)))
+    assert config.dropout == dropout
+    assert ("dropout" in chosen) is (dropout == 0.1)
+    assert config.chosen_later == []
 
 
 @pytest.mark.parametrize("likelihood", PARTS["likelihood"])

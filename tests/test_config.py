@@ -20,7 +20,8 @@ def test_the_flags_are_the_parts_and_options_that_there_are(kind):
     default = "auto" if registry.auto else registry.default
     assert (fields[kind].default, fields[kind].description) == (default, registry.help)
     for name, option in registry.options.items():
-        assert (fields[name].default, fields[name].description) == (option.default, option.help)
+        default = "auto" if option.auto else option.default
+        assert (fields[name].default, fields[name].description) == (default, option.help)
 
 
 def parsed(*argv):
@@ -50,10 +51,11 @@ def test_build_vae_is_given_the_options_of_the_chosen_parts():
     own = {"num_samples": 1, "free_bits": 0.0}  # of the objective
     assert Config().part_options == own  # network and likelihood are not chosen yet
     dense = Config(network="dense", likelihood="independent_bernoulli")
-    assert dense.part_options == {"hidden_units": (200, 200), "activation": "silu", **own}
-    normal = Config(likelihood="independent_normal", network="conv", likelihood_scale=2)
-    expected = {"filters": (), "activation": "silu", "likelihood_scale": 2.0, **own}
-    assert normal.part_options == expected
+    network = {"activation": "silu", "dropout": "auto"}
+    assert dense.part_options == {"hidden_units": (200, 200), **network, **own}
+    options = {"likelihood_scale": 2, "dropout": 0.25}
+    normal = Config(likelihood="independent_normal", network="conv", **options)
+    assert normal.part_options == {"filters": (), **network, **options, **own}
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,13 @@ class Option:
       type: what pydantic checks values against, such as `Annotated[int, Ge(1)]`.
       default: the value where none is given.
       help: one sentence for `--help`.
+      auto: whether `training.fit` chooses the value by the images, unless one is given.
     """
 
     type: Any
     default: Any
     help: str
+    auto: bool = False
 
     def checked(self, name: str, value: Any) -> Any:
         """`value`, converted to `type`.

@@ -38,7 +38,9 @@ def _part_fields() -> Iterator[tuple[str, Any]]:
             # A flag such as --hidden-units takes every value up to the next flag, or none.
             flag = Parameter(consume_multiple=True)
             annotated = Annotated[option.type, group, flag, Field(description=option.help)]
-            yield name, (annotated, option.default)
+            if option.auto:
+                annotated = Annotated[annotated, *OR_AUTO]
+            yield name, (annotated, "auto" if option.auto else option.default)
 
 
 class Settings(pydantic.BaseModel):
@@ -149,7 +151,8 @@ class Config(PartSettings):
     @pydantic.model_validator(mode="after")
     def _check_combinations(self) -> Self:
         for kind, registry in PARTS.items():
-            given = {name: getattr(self, name) for name in registry.options}
+            values = {name: getattr(self, name) for name in registry.options}
+            given = {name: value for name, value in values.items() if value != "auto"}
             if getattr(self, kind) != "auto":
                 registry.arguments(getattr(self, kind), given)
         if self.model != "hierarchical" and isinstance(self.latent_size, tuple):
@@ -169,7 +172,13 @@ class Config(PartSettings):
     def chosen_later(self) -> list[str]:
         """The settings that `training.choices` replaces: those that are `auto` still."""
         kinds = [kind for kind, registry in PARTS.items() if registry.auto]
-        names = (*kinds, "epochs", "patience", "learning_rate_schedule")
+        options = [
+            name
+            for registry in PARTS.values()
+            for name, option in registry.options.items()
+            if option.auto
+        ]
+        names = (*kinds, *options, "epochs", "patience", "learning_rate_schedule")
         found = [name for name in names if getattr(self, name) == "auto"]
         # On feature maps, the default posterior of vectors counts as not given.
         vectors = self.model != "hierarchical" or self.network == "dense"

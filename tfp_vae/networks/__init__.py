@@ -19,8 +19,10 @@ _FILTERS = Option(
 _DROPOUT = Option(
     Annotated[float, Interval(ge=0, lt=1)],
     0.0,
-    "Share of each hidden layer's outputs that training sets to 0, afresh in each step: for images "
-    "so few that the network learns them by heart.",
+    "Share of each hidden layer's outputs that training sets to 0, afresh in each step, against "
+    "overfitting; `auto`: 0.1 for `resnet` where `--epochs` is `auto` too and the likelihood has a "
+    "scale, otherwise 0.",
+    auto=True,
 )
 _EVERY = {"activation": _ACTIVATION, "dropout": _DROPOUT}
 

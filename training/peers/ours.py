@@ -35,6 +35,7 @@ def build(settings):
         "batch_size": settings.batch_size,
         "mixed_precision": settings.bfloat16,
         "learning_rate_schedule": "constant",  # as the others
+        "dropout": 0.0,  # likewise
     }
     if settings.family == "codes":
         del parts["posterior"], parts["latent_size"]  # codes have neither
