@@ -7,7 +7,7 @@ import tf_keras
 from helpers.models import layer_of, small_vae
 
 import tfp_vae
-from tfp_vae.layers.input_noise import TrainingNoise
+from tfp_vae.networks.training_noise import TrainingNoise
 
 KINDS = ["gaussian", "masking", "salt_and_pepper"]
 LEVEL = 0.3

@@ -7,7 +7,7 @@ import tf_keras
 from helpers.models import small_vae
 
 import tfp_vae
-from tfp_vae.layers.dropout import Dropout
+from tfp_vae.networks.dropout import Dropout
 
 ONES = tf.ones([100, 200])
 IMAGES = np.random.default_rng(0).random((60, 12, 12, 1)).astype(np.float32)

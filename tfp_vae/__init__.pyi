@@ -15,7 +15,6 @@ from .layers.discretized_logistic import (
     IndependentDiscretizedLogistic,
     IndependentDiscretizedLogisticPerPixel,
 )
-from .layers.dropout import Dropout
 from .layers.flow_posterior import FlowPosterior
 from .layers.input_noise import InputNoise
 from .layers.kl import KLDivergenceRegularizer
@@ -36,6 +35,7 @@ from .models.code_prior import CodePriorModel
 from .models.hierarchical import HierarchicalVAE
 from .models.quantized import QuantizedVAE
 from .models.vae import VAE, negative_log_likelihood
+from .networks.dropout import Dropout
 from .priors.base import Prior
 from .priors.fixed import FixedPrior
 from .priors.flow import FlowPrior

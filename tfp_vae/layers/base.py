@@ -8,7 +8,7 @@ import tf_keras
 from tensorflow_probability import distributions as tfd
 from tensorflow_probability import layers as tfpl
 
-from tfp_vae.layers.counted_draws import CountedDraws
+from tfp_vae.networks.counted_draws import CountedDraws
 
 # Largest magnitude of a distribution parameter. Its square, summed over any event, is finite in
 # float32, so that no finite (or infinite) input turns a KL or a log-likelihood into NaN.

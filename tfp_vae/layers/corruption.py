@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfp_vae.errors import InputError
-from tfp_vae.layers.input_noise import TrainingNoise
+from tfp_vae.networks.training_noise import TrainingNoise
 
 
 class Corruption(TrainingNoise):

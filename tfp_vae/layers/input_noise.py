@@ -5,42 +5,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from tfp_vae.layers.counted_draws import CountedDraws
-
-
-class TrainingNoise(tf_keras.layers.Layer, CountedDraws):
-    """Noise on its input in training, and nothing otherwise: subclasses define `noisy`.
-
-    The target remains the clean image, so the loss remains a bound on log p(x) (Im et al.,
-    "Denoising criterion for variational auto-encoding framework", 2017). The noise is afresh in
-    each step, a function of the seed and the number of steps.
-
-    Attributes:
-      stream: folded into the seed, so that layers of one model with the same seed draw other noise.
-
-    Args:
-      seed: as `DistributionLayer` takes it.
-    """
-
-    stream = 1  # the posterior has none
-
-    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.seed = seed
-        self.count_draws(seed)
-
-    def noisy(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """`images` [B, H, W, C] with noise that is a function of `seed`, int64 [2]."""
-        raise TypeError(f"{type(self).__name__} does not define noisy()")
-
-    def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        if not training:
-            return images
-        seed = tf.random.experimental.stateless_fold_in(self.next_seed(), self.stream)
-        return self.noisy(images, seed)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "seed": self.seed}
+from tfp_vae.networks.training_noise import TrainingNoise
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")

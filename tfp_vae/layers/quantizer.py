@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfp_vae.layers.counted_draws import CountedDraws
+from tfp_vae.networks.counted_draws import CountedDraws
 
 
 class Quantized(NamedTuple):

@@ -13,7 +13,7 @@ from tfp_vae.divergences import KL_FORMS
 from tfp_vae.errors import InputError
 from tfp_vae.layers.base import DistributionLayer
 from tfp_vae.layers.full_covariance import FullCovarianceDense
-from tfp_vae.layers.input_noise import InputNoise, TrainingNoise
+from tfp_vae.layers.input_noise import InputNoise
 from tfp_vae.layers.kl import KLDivergenceRegularizer
 from tfp_vae.layers.posteriors import MultivariateNormalTriL
 from tfp_vae.layers.shared_scale import SharedScale
@@ -22,6 +22,7 @@ from tfp_vae.models import MODELS_OF_CODES, PARTS, build_hierarchical, build_qua
 from tfp_vae.models.statistics import Statistics
 from tfp_vae.models.vae import VAE
 from tfp_vae.networks.dense import Dense
+from tfp_vae.networks.training_noise import TrainingNoise
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.fixed import as_prior
 

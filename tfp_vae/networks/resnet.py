@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfp_vae.layers.dropout import dropped
 from tfp_vae.networks import pyramid
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel, with_bias
 from tfp_vae.networks.blocks import Residual
+from tfp_vae.networks.dropout import dropped
 from tfp_vae.networks.on_maps import OnMaps
 
 tfkl = tf_keras.layers

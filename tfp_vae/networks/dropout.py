@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfp_vae.layers.input_noise import TrainingNoise
+from tfp_vae.networks.training_noise import TrainingNoise
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
