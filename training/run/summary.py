@@ -145,7 +145,7 @@ def _instead(metrics: dict[str, Any]) -> str:
     training = metrics.get("training_elbo", -math.inf)
     if training < metrics["ppca_log_likelihood"]:
         return ": try more --epochs, or another --network, --activation or --likelihood"
-    dropout = "" if "kl_1" in metrics else "--dropout 0.1, "  # a hierarchy has none
+    dropout = "" if "kl_1" in metrics else "a higher --dropout, "  # a hierarchy has none
     return (
         f"; that of the training images is {training:.3f}: the network fits them alone: "
         f"try more images, {dropout}--mirror, or fewer --epochs"
