@@ -165,26 +165,3 @@ def test_a_full_covariance_learns_as_fast_as_a_diagonal_one():
         vae.compile(tf_keras.optimizers.Adam(1e-3))
         reached.append(vae.fit(images, batch_size=32, epochs=12, verbose=0).history["elbo"][-1])
     assert reached[0] > reached[1] - 60
-
-
-@pytest.mark.parametrize(
-    ("likelihood", "hidden_units", "linear"),
-    [
-        ("independent_normal", (20, 6), 6),
-        ("continuous_bernoulli", (6,), 6),
-        ("independent_bernoulli", (20, 6), 0),  # the network of the published figures
-        ("independent_normal", (), 0),  # linear already
-    ],
-)
-def test_of_grey_levels_a_dense_encoder_has_linear_features_too(likelihood, hidden_units, linear):
-    vae = small_vae(likelihood=likelihood, hidden_units=hidden_units)
-    features = tf_keras.Model(vae.encoder.input, vae.encoder.layers[-2].input)
-    images = np.random.default_rng(0).random((4, 8, 9, 1)).astype(np.float32)
-    hidden = hidden_units[-1] if hidden_units else images[0].size
-    assert features.output_shape == (None, hidden + linear)
-    found = features(images).numpy()
-    expected = found[0] + 0.5 * (found[1] - found[0])
-    between = features(images[:1] + 0.5 * (images[1:2] - images[:1])).numpy()[0]
-    np.testing.assert_allclose(between[hidden:], expected[hidden:], atol=1e-5)
-    if hidden_units:
-        assert np.abs(between - expected)[:hidden].max() > 1e-3

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
@@ -42,6 +43,11 @@ class Draws(NamedTuple):
 def bound(params: tf.Tensor) -> tf.Tensor:
     """Clips raw parameters to +-`PARAMETER_BOUND`; shape and dtype stay."""
     return tf.clip_by_value(params, -PARAMETER_BOUND, PARAMETER_BOUND)
+
+
+def raw_scale(scale: float | np.ndarray, min_scale: float) -> float | np.ndarray:
+    """The parameter of a standard deviation: min_scale + softplus(parameter) = `scale`."""
+    return np.log(np.expm1(np.maximum(scale - min_scale, min_scale)))
 
 
 class DistributionLayer(tfpl.DistributionLambda, CountedDraws):
@@ -154,6 +160,10 @@ class DistributionLayer(tfpl.DistributionLambda, CountedDraws):
     def make_distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """The distribution that `params` [..., params_size] stand for."""
         return self.new(params)
+
+    def centred(self, stddev: np.ndarray) -> np.ndarray:
+        """Of a posterior, the parameters of one around 0 whose scales, if any, are `stddev` [D]."""
+        return np.zeros_like(stddev)
 
     def get_config(self) -> dict[str, Any]:
         config = tf_keras.layers.Layer.get_config(self)  # not Lambda's, which pickles

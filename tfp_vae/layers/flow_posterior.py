@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
 from tfp_vae.flows import Couplings, NormalFlow
-from tfp_vae.layers.base import DistributionLayer, bound
+from tfp_vae.layers.base import DistributionLayer, bound, raw_scale
 from tfp_vae.layers.posteriors import MIN_SCALE
 from tfp_vae.objectives import LOG_2_PI
 
@@ -66,6 +67,10 @@ class FlowPosterior(DistributionLayer):
         sizes = [self.event_size, self.event_size, self.context_size]
         loc, raw, context = tf.split(bound(tf.convert_to_tensor(params)), sizes, axis=-1)
         return NormalFlow(loc, MIN_SCALE + tf.math.softplus(raw), self.flow, context)
+
+    def centred(self, stddev: np.ndarray) -> np.ndarray:
+        context = np.zeros([self.context_size])
+        return np.concatenate([np.zeros_like(stddev), raw_scale(stddev, MIN_SCALE), context])
 
     def sample(self, distribution: tfd.Distribution, seed: tf.Tensor) -> tf.Tensor:
         return self.sample_and_log_prob(distribution, seed)[0]

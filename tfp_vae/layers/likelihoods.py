@@ -37,6 +37,7 @@ class _Bernoulli(tfd.Bernoulli):
 class _Logits(PerPixel):
     """A likelihood whose parameters are the logits of its pixels' means."""
 
+    in_pixel_units = False
     spread = 1.0
 
     def start(self, mean: np.ndarray, deviation: float) -> np.ndarray:

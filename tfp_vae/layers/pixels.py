@@ -14,11 +14,13 @@ class PerPixel(DistributionLayer):
     """A likelihood with one parameter for each pixel and channel.
 
     Attributes:
+      in_pixel_units: whether its first parameters are locations of pixels, black 0 and white 1.
       spread: variance of the initial kernel of the decoder's last layer, as `Network.decode` takes
-        it. Small where a parameter is in pixel units, which are small: the decoder starts at the
-        mean image whatever the latents are.
+        it. Small for pixel units, which are small: the decoder's network starts at the mean image
+        whatever the latents are.
     """
 
+    in_pixel_units = True
     spread = 0.01
 
     def __init__(

@@ -9,8 +9,8 @@ import tf_keras
 from tensorflow_probability import distributions as tfd
 from tensorflow_probability import layers as tfpl
 
-from tfp_vae.layers.base import DistributionLayer, Draws, bound
-from tfp_vae.layers.packed_normal import TriangularNormal, packed_diagonal
+from tfp_vae.layers.base import DistributionLayer, Draws, bound, raw_scale
+from tfp_vae.layers.packed_normal import TriangularNormal, diagonal_places, packed_diagonal
 from tfp_vae.objectives import LOG_2_PI
 
 MIN_SCALE = 1e-5  # of a latent's standard deviation, where that of N(0, I) is 1
@@ -107,6 +107,11 @@ class MultivariateNormalTriL(_NormalLayer, tfpl.MultivariateNormalTriL):
             diagonal = tf.math.softplus(packed_diagonal(packed, event_size)) + MIN_SCALE
             return TriangularNormal(loc, packed, diagonal, validate_args)
 
+    def centred(self, stddev: np.ndarray) -> np.ndarray:
+        params = np.zeros([self.params_size(self.event_size)])
+        params[self.event_size + diagonal_places(self.event_size)] = raw_scale(stddev, MIN_SCALE)
+        return params
+
     def get_config(self) -> dict[str, Any]:
         own = {"event_size": self.event_size, "validate_args": self.validate_args}
         return {**super().get_config(), **own}
@@ -124,9 +129,10 @@ class IndependentNormal(_NormalLayer, tfpl.IndependentNormal):
       min_scale: lower bound of the standard deviation, in the unit of a draw.
 
     Attributes:
-      spread: of a likelihood, as that of `PerPixel`.
+      in_pixel_units, spread: of a likelihood, as those of `PerPixel`.
     """
 
+    in_pixel_units = True
     spread = 0.01
 
     def __init__(
@@ -150,8 +156,10 @@ class IndependentNormal(_NormalLayer, tfpl.IndependentNormal):
 
     def start(self, mean: np.ndarray, deviation: float) -> np.ndarray:
         """Of a likelihood, the parameters before training, as `PerPixel.start`."""
-        raw = np.log(np.expm1(max(deviation - self.min_scale, self.min_scale)))
-        return np.stack([mean, np.full_like(mean, raw)])
+        return np.stack([mean, np.full_like(mean, raw_scale(deviation, self.min_scale))])
+
+    def centred(self, stddev: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.zeros_like(stddev), raw_scale(stddev, self.min_scale)])
 
     def get_config(self) -> dict[str, Any]:
         own = {

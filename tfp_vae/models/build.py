@@ -19,9 +19,9 @@ from tfp_vae.layers.posteriors import MultivariateNormalTriL
 from tfp_vae.layers.shared_scale import SharedScale
 from tfp_vae.layers.sparse import CodeNoise, SigmoidCode
 from tfp_vae.models import MODELS_OF_CODES, PARTS, build_hierarchical, build_quantized
+from tfp_vae.models.linear_path import linear_path
 from tfp_vae.models.statistics import Statistics
 from tfp_vae.models.vae import VAE
-from tfp_vae.networks.dense import Dense
 from tfp_vae.networks.training_noise import TrainingNoise
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.fixed import as_prior
@@ -66,8 +66,9 @@ def build_vae(
         encoder standardises its input by their mean and standard deviation in each channel, and
         adds noise to it in training (`InputNoise`) where there is no corruption, unless it is
         binary; the decoder starts at their mean, a likelihood's scale at their deviation from it,
-        the pseudo-inputs of a vamp prior at some of them. None standardises nothing, and starts at
-        grey, 0.25 wide.
+        the pseudo-inputs of a vamp prior at some of them. Beside a dense network a `LinearPath`
+        starts as their probabilistic PCA. None standardises nothing, has no linear path, and
+        starts at grey, 0.25 wide.
       seed: of the posterior's draws; weights follow `tf_keras.utils.set_random_seed`.
       **options: of the parts, as their registries declare them with types and defaults:
         `hidden_units`, `prior_components`, `num_samples`, ... They are also flags of
@@ -165,8 +166,13 @@ def build_vae(
         last = FullCovarianceDense(latent_size, kernel_initializer=_small())
     else:
         last = tf_keras.layers.Dense(size, kernel_initializer=_small())
-    linear = {"linear": not likelihood_layer.binary} if isinstance(trunk, Dense) else {}
-    params = last(trunk.encode(entering, **linear))
+    features = trunk.encode(entering)
+    path = linear_path(images, latent_size, trunk, posterior_layer, likelihood_layer)
+    if path:
+        features = tf_keras.layers.Concatenate()([features, path.features(entering, statistics)])
+    params = last(features)
+    if path:
+        path.start_posterior(last, posterior_layer)
     encoder = tf_keras.Model(pixels, posterior_layer(params), name="encoder")
     if free_bits and not posterior_layer.has_density:
         raise InputError(f"free_bits {free_bits}: posterior {posterior} has no KL: expected 0")
@@ -178,14 +184,17 @@ def build_vae(
 
     latents = tf_keras.Input((latent_size,))
     decoded = CodeNoise(seed=seed)(latents) if isinstance(posterior_layer, SigmoidCode) else latents
-    start = likelihood_layer.start(statistics.mean, statistics.deviation)
-    decoder = tf_keras.Model(
-        latents,
-        likelihood_layer(trunk.decode(decoded, start, likelihood_layer.spread)),
-        name="decoder",
-    )
+    linear = path if likelihood_layer.in_pixel_units else None
+    deviation = linear.deviation if linear else statistics.deviation
+    start = likelihood_layer.start(statistics.mean, deviation)
+    if linear:  # the network starts at 0
+        parameters = trunk.decode(decoded, np.zeros_like(start), spread=0.0)
+        parameters = tf_keras.layers.Add()([parameters, linear.decode(latents, start)])
+    else:
+        parameters = trunk.decode(decoded, start, likelihood_layer.spread)
+    decoder = tf_keras.Model(latents, likelihood_layer(parameters), name="decoder")
     if isinstance(likelihood_layer, SharedScale):
-        likelihood_layer.start_scale(statistics.deviation)
+        likelihood_layer.start_scale(deviation)
     return VAE(encoder, decoder, prior_layer, objective, **arguments["objective"])
 
 

@@ -8,7 +8,13 @@ import tf_keras
 
 
 class Network(Protocol):
-    """Images to features, and latents to the parameters of a likelihood."""
+    """Images to features, and latents to the parameters of a likelihood.
+
+    Attributes:
+      linear_path: whether it learns photographs better beside a linear path that starts as PCA.
+    """
+
+    linear_path: bool
 
     def encode(self, images: tf.Tensor) -> tf.Tensor:
         """Features [B, F] of images [B, H, W, C]."""
@@ -30,6 +36,8 @@ class Network(Protocol):
 
 def last_kernel(spread: float) -> tf_keras.initializers.Initializer:
     """The initial kernel of a decoder's last layer; `glorot_uniform` for a spread of 1."""
+    if not spread:
+        return tf_keras.initializers.Zeros()
     return tf_keras.initializers.VarianceScaling(spread, "fan_avg", "uniform")
 
 

@@ -23,6 +23,8 @@ class Dense:
       dropout: rate of the `Dropout` after each hidden layer.
     """
 
+    linear_path = True
+
     def __init__(
         self, activation: str, hidden_units: tuple[int, ...], dropout: float = 0.0
     ) -> None:
@@ -35,20 +37,9 @@ class Dense:
             x = dropped(tfkl.Dense(size, **ACTIVATIONS[self.activation])(x), self.dropout)
         return x
 
-    def encode(self, images: tf.Tensor, linear: bool = False) -> tf.Tensor:
-        """Features [B, F] of images [B, H, W, C].
-
-        Args:
-          images: what enters the network.
-          linear: whether to add as many features that are linear in the pixels, where there are
-            hidden layers. Grey levels and colours are explained by PCA in large part, and hidden
-            layers learn that slowly.
-        """
-        pixels = tfkl.Flatten()(images)
-        hidden = self._stack(pixels, self.hidden_units)
-        if not (linear and self.hidden_units):
-            return hidden
-        return tfkl.Concatenate()([hidden, tfkl.Dense(self.hidden_units[-1])(pixels)])
+    def encode(self, images: tf.Tensor) -> tf.Tensor:
+        """Features [B, F] of images [B, H, W, C]."""
+        return self._stack(tfkl.Flatten()(images), self.hidden_units)
 
     def decode(self, latents: tf.Tensor, start: np.ndarray, spread: float = 1.0) -> tf.Tensor:
         """Parameters of p(x|z) at latents [B, D], as `Network.decode`."""

@@ -25,6 +25,7 @@ class OnMaps:
     activation: str
     filters: tuple[int, ...]
     maps: int
+    linear_path = False  # CIFAR-10, 4 epochs of resnet: 1,852 nats without it, 1,831 with it
 
     @property
     def entry(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tfp_vae.models.statistics import Statistics
 from training.config import Config
 from training.data import sources
 from training.run import loop
+from training.run.start_images import STATISTICS_OF
 
 
 class Images(NamedTuple):
@@ -46,7 +47,7 @@ def write(dataset: str, data_dir: str | None, path: Path) -> Images:
     if train.pixels is None or train.pixels.dtype.name != "uint8":
         raise InputError(f"--dataset {dataset}: expected uint8 images that fit in memory")
     np.save(path, train.pixels.numpy())
-    statistics = Statistics.of(train.head(loop.STATISTICS_OF).numpy(), train.shape)
+    statistics = Statistics.of(train.head(STATISTICS_OF).numpy(), train.shape)
     settings = {
         "images": str(path),
         "count": train.count,

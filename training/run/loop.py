@@ -26,11 +26,11 @@ from training.run import progress
 from training.run.checkpoints import BestWeights, Checkpoints
 from training.run.folder import FITTED_PRIOR, Run
 from training.run.interrupts import Interrupts
+from training.run.start_images import start_images
 
 keras = tf_keras.callbacks
 
 MANIFOLD_LATENTS = 2
-STATISTICS_OF = 1000  # training images, from which a model takes means and deviations
 MAX_PICTURES = 20  # of each kind, in one run
 RECONSTRUCTIONS = 30  # images in a picture of them
 # A dense step is as short as the return to Python. Other networks take one step at a time.
@@ -67,7 +67,7 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
             kl=config.kl,
             beta=config.beta,
             seed=config.seed,
-            images=train.head(max(STATISTICS_OF, config.prior_components)).numpy(),
+            images=start_images(train, config),
             **config.part_options,
         )
         _compile(

@@ -1,0 +1,21 @@
+"""The training images that a model starts from: their mean, deviation and principal components."""
+
+import math
+
+import numpy as np
+
+from tfp_vae.layers import LIKELIHOODS
+from training.config import Config
+from training.data.split import Split
+
+STATISTICS_OF = 1000  # images, whose means and deviations a model takes
+COMPONENTS_OF = 4000  # images, whose principal components it takes too: more gain little
+MAX_VALUES = 2**26  # of these in all: a quarter of a gigabyte in float32
+
+
+def start_images(train: Split, config: Config) -> np.ndarray:
+    """The first training images [N, H, W, C], as `tfp_vae.build_vae` takes them."""
+    count = STATISTICS_OF
+    if not LIKELIHOODS[config.likelihood].classes()[0].binary:
+        count = min(COMPONENTS_OF, max(count, MAX_VALUES // math.prod(train.shape)))
+    return train.head(max(count, config.prior_components)).numpy()
