@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from helpers.models import small_vae
 from sklearn.decomposition import PCA
@@ -9,6 +10,9 @@ from sklearn.decomposition import PCA
 import tfp_vae
 from tfp_vae.layers import POSTERIORS
 from tfp_vae.models.linear_path import LinearPath
+from training.config import Config
+from training.data.split import Split
+from training.run.start_images import start_images
 
 SHAPE = (8, 9, 1)
 
@@ -158,3 +162,24 @@ def test_a_posterior_around_0_has_the_scales_that_it_is_given(name):
     np.testing.assert_allclose(posterior.mean(), np.zeros((1, 3)), atol=1e-6)
     expected = stddev if layer.has_density else np.zeros(3)
     np.testing.assert_allclose(posterior.stddev()[0], expected, rtol=0.02, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "network", "shape", "count"),
+    [
+        ("independent_normal", "dense", (2, 2, 1), 4000),
+        ("independent_normal", "dense", (256, 128, 1), 2048),  # a quarter of a gigabyte
+        ("independent_bernoulli", "dense", (2, 2, 1), 1000),
+        ("independent_normal", "resnet", (8, 8, 1), 1000),
+    ],
+)
+def test_a_run_starts_from_so_many_of_its_images(likelihood, network, shape, count):
+    asked = []
+
+    class Images(Split):
+        def head(self, count):
+            asked.append(count)
+            return tf.zeros([1, *self.shape], tf.uint8)
+
+    start_images(Images(5000, shape, pixels=()), Config(likelihood=likelihood, network=network))
+    assert asked == [count]
