@@ -148,7 +148,7 @@ def _instead(metrics: dict[str, Any]) -> str:
     dropout = "" if "kl_1" in metrics else "a higher --dropout, "  # a hierarchy has none
     return (
         f"; that of the training images is {training:.3f}: the network fits them alone: "
-        f"try more images, {dropout}--mirror, or fewer --epochs"
+        f"try more images, {dropout}--mirror, or a lower --learning-rate"
     )
 
 
