@@ -58,6 +58,7 @@ def test_floats_stay_floats(pixels):
         (["two.npz:labels"], r"two.npz:labels: shape \(5,\)"),
         (["all.npy:x"], r"all.npy:x: a .npy has one array: expected all.npy\[:ROW\]"),
         (["all.npy:5"], "all.npy:5: expected a row from 0 to 4"),
+        (["zipped.npy"], "zipped.npy: several arrays: expected a name that ends in .npz"),
         (["all.npy", "photos"], "all.npy, photos: expected image files or arrays, not both"),
         (["wide.png"], "wide.png: 16x18x1 pixels: expected 8x9x1, or --resize to convert"),
         (["wide.npy"], "wide.npy: 16x18x1 pixels: expected 8x9x1, or --resize to convert"),
@@ -73,6 +74,8 @@ def test_what_cannot_be_read_is_named(sources, message, tmp_path):
         Image.fromarray(image).save(f"{name}.png")
         np.save(f"{name}.npy", image[np.newaxis])
     (tmp_path / "text.png").write_text("no image")
+    with open("zipped.npy", "wb") as file:
+        np.savez(file, a=wide, b=wide)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match=message):
         image_sources.read(sources, SHAPE)

@@ -37,6 +37,9 @@ def place(grey_images, tmp_path_factory):
         ("sample run {out}/none/s.png", "none: expected one that can be written"),
         ("sample run /proc/s.png", "/proc/s.png: cannot be written"),
         ("sample run {out} --n 4", "expected a file that ends in"),
+        (f"sample run {{out}}/{'a' * 300}.png", "cannot be written: File name too long"),
+        (f"sample {'a' * 300} {{out}}/s.png", "File name too long: expected a run"),
+        ("sample run {out}/s.npz --n 2147483647", "sample of 2147483647: arrays of "),
         ("sample run {out}/s.png --n 0", '"0" for --n. Must be >= 1'),
         ("sample run {out}/s.png --n 3.5", '"3.5" is not an integer'),
         ("sample run {out}/s.png --seed -1", '"-1" for --seed. Must be >= 0'),
@@ -67,6 +70,7 @@ def place(grey_images, tmp_path_factory):
         ("interpolate run images.npy:1 images.npy:0 {out}/i.png --format gif", "ends in .gif"),
         ("traverse run images.npy:0 {out}/t.png --dimension 4", "--dimension 4: expected 0 to 3"),
         ("traverse run images.npy:0 {out}/t.png --range 0 nan", "--range"),
+        ("traverse run images.npy:0 {out}/t.png --range 0 1e300", "Must be from -1e+30 to 1e+30"),
         ("arithmetic run images.npy:0 {out}/a.png --with photos", "--without"),
         (
             f"{SUM} --with photos --without photos --with-label smiling",

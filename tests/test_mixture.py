@@ -81,6 +81,11 @@ def test_components_without_latents_are_refused(components):
         mixtures.fit(latents(3), components=components)
 
 
+def test_equal_latents_are_one():
+    with pytest.raises(ValueError, match="components 3: expected 1 to 2"):
+        mixtures.fit(np.repeat(latents(2), 5, axis=0), components=3)
+
+
 def test_a_file_gives_the_same_mixture(mixture, tmp_path):
     path = tmp_path / "m.npz"
     mixtures.save(mixture, path, fingerprint="a/b")
@@ -106,6 +111,19 @@ def rewritten(path, **changes):
         ({"weights": np.zeros((2, 1))}, r"weights has shape \(2, 1\)"),
         ({"means": np.full((2, 3), np.nan)}, "means is damaged"),
         ({"means": np.zeros((2, 3), complex)}, "means is damaged"),
+        ({"weights": np.ones(2)}, "weights are damaged"),
+        ({"weights": np.array([-0.5, 1.5])}, "weights are damaged"),
+        ({"covariances": -np.ones((2, 3, 3))}, "covariances are damaged"),
+        ({"weights": np.full(2, "a")}, "weights is damaged"),
+        (
+            {
+                "weights": np.zeros(0),
+                "means": np.zeros((0, 3)),
+                "covariances": np.zeros((0, 3, 3)),
+                "precisions_cholesky": np.zeros((0, 3, 3)),
+            },
+            "weights is empty",
+        ),
         ({"means": np.full((2, 3), {})}, "not a .npy or .npz of plain arrays"),
     ],
 )

@@ -132,6 +132,17 @@ def test_a_file_of_another_model_or_kind_is_refused(tmp_path):
     np.savez(path, **arrays, scale_trils=scales[:, :2])
     with pytest.raises(InputError, match=r"index\.npz: scale_trils has shape"):
         search.Index.load(path, fingerprint="a/b")
+    for changes, message in (
+        ({"means": np.full(means.shape, "a")}, "means is damaged"),
+        ({"names": np.zeros(3)}, "names is damaged"),
+        ({"means": means[:0], "names": np.zeros(0, str)}, "means is empty"),
+        ({"scale_trils": 0 * scales}, "damaged: scale_trils with a zero"),
+    ):
+        np.savez(path, **{**arrays, **changes})
+        with pytest.raises(InputError, match=rf"index\.npz: {message}"):
+            search.Index.load(path, fingerprint="a/b")
+    with pytest.raises(InputError, match=r"queries of shape \(3, 2\): expected \(Q, "):
+        search.Index(means, names=list("abc")).query(means[:, :2], count=1)
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(InputError, match=r"index\.npz: not a"):
         search.Index.load(path, fingerprint="a/b")

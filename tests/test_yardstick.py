@@ -49,6 +49,10 @@ def test_there_are_fewer_latents_than_images_and_pixels(count, latents, expected
     assert found.latents == expected and np.isfinite(found.log_likelihood)
 
 
+def test_one_image_has_no_components(images):
+    assert yardstick.score(split(images[:1]), [images[200:]], 3) is None
+
+
 def test_pixels_that_never_change_stay_finite_and_few_images_are_used(images, monkeypatch):
     grey = np.full((20, 8, 8, 1), 200, np.uint8)
     expected = 64 * stats.norm.logpdf(0, scale=1e-3)

@@ -29,7 +29,7 @@ class PrincipalComponents(NamedTuple):
     images: int
 
 
-def score(train: Split, test: Iterable[np.ndarray], latents: int) -> PrincipalComponents:
+def score(train: Split, test: Iterable[np.ndarray], latents: int) -> PrincipalComponents | None:
     """Fits probabilistic PCA (Tipping and Bishop, 1999) to training images; scores test images.
 
     It is `sklearn.decomposition.PCA(latents).fit(train).score(test)` for images of any size: the
@@ -40,11 +40,16 @@ def score(train: Split, test: Iterable[np.ndarray], latents: int) -> PrincipalCo
       train: the training images.
       test: batches of test images [B, H, W, C], in [0, 1].
       latents: at most.
+
+    Returns:
+      None where there is one training image, which has no components.
     """
     from sklearn.decomposition import PCA
 
     size = math.prod(train.shape)
     count = min(train.count, MAX_IMAGES, max(2, MAX_VALUES // size))
+    if count == 1:
+        return None
     latents = min(latents, count - 1, size - 1)
     fitted = PCA(latents, random_state=0).fit(_rows(train.head(count)))
     noise = max(float(fitted.noise_variance_), MIN_PIXEL_SCALE**2)

@@ -48,6 +48,8 @@ def run(
         return BROKEN_PIPE
     except OSError as error:  # a full disk, a file that cannot be read
         return _report(str(error), 1)
+    except MemoryError as error:
+        return _report(f"not enough memory: {error}", 1)
     finally:
         _drop_unwritable_output()
     return 0

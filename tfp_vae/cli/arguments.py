@@ -14,6 +14,8 @@ from cyclopts.validators import Number
 from tfp_vae.errors import InputError
 from tfp_vae.images.colours import colour
 
+MAX_NUMBER = 1e30  # in size, of latents, which are float32
+
 
 def _integers(_: Any, tokens: Sequence[Any]) -> tuple[int, ...]:
     """Exact integers: by itself cyclopts rounds 3.5 to 4."""
@@ -36,6 +38,8 @@ def _finite(_: Any, value: Any) -> None:
     for number in value if isinstance(value, tuple) else (value,):
         if not math.isfinite(number):
             raise ValueError("Must be finite.")
+        if abs(number) > MAX_NUMBER:
+            raise ValueError(f"Must be from -{MAX_NUMBER:g} to {MAX_NUMBER:g}.")
 
 
 Run = Annotated[
@@ -123,11 +127,11 @@ def check_writable(out: Path) -> None:
     Raises:
       InputError: it is a folder, or its own folder is missing or cannot be written.
     """
-    if out.is_dir():
-        raise InputError(f"{out}: a folder: expected a file to write")
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: no folder {out.parent}: expected one that can be written")
     try:
+        if out.is_dir():
+            raise InputError(f"{out}: a folder: expected a file to write")
+        if not out.parent.is_dir():
+            raise InputError(f"{out}: no folder {out.parent}: expected one that can be written")
         with open(out, "ab") if out.exists() else tempfile.TemporaryFile(dir=out.parent):
             pass
     except OSError as error:

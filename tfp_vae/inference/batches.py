@@ -1,12 +1,14 @@
 """Arrays of any length through functions that take a batch: checks, memory and progress."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfp_vae.errors import InputError
+from tfp_vae.errors import InputError, reason
+from tfp_vae.images.arrays import check_size
 from tfp_vae.images.convert import to_float
 from tfp_vae.progress import progress_bar
 
@@ -32,9 +34,17 @@ def batched(
 
     Returns:
       A dict of arrays [count, ...].
+
+    Raises:
+      InputError: a count whose results do not fit in memory.
     """
     # Shapes come from the graph: TensorFlow's fused convolutions refuse an empty batch.
     specs = {output: function.structured_outputs[output] for output in outputs}
+    row = sum(math.prod(spec.shape[1:]) * spec.dtype.size for spec in specs.values())
+    try:
+        check_size(count * row)
+    except ValueError as error:
+        raise InputError(f"{name} of {count}: {error}") from error
     results = {
         output: np.empty([count, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
         for output, spec in specs.items()
@@ -55,13 +65,14 @@ def checked_images(images: Arrays, shape: tuple[int, ...]) -> Any:
     Raises:
       InputError: another shape or type.
     """
-    images = images if hasattr(images, "shape") else np.asarray(images)
+    images = _array("images", images)
     if len(images.shape) != 4 or tuple(images.shape[1:]) != shape:
         expected = ", ".join(map(str, ["N", *shape]))
         raise InputError(f"images of shape {_written(images.shape)}: expected [{expected}]")
-    dtype = tf.as_dtype(images.dtype)
-    if not (dtype == tf.uint8 or dtype.is_floating):
-        raise InputError(f"{dtype.name} images: expected floats in [0, 1] or uint8 0..255")
+    dtype = _dtype(images)
+    if dtype is None or not (dtype == tf.uint8 or dtype.is_floating):
+        name = dtype.name if dtype else images.dtype
+        raise InputError(f"{name} images: expected floats in [0, 1] or uint8 0..255")
     in_memory = isinstance(images, np.ndarray | tf.Tensor)
     if dtype == tf.uint8 and in_memory and np.max(images, initial=0) == 1:
         raise InputError("uint8 images of 0 and 1 only: expected 0..255, or floats in [0, 1]")
@@ -74,7 +85,7 @@ def checked_image(image: Arrays, shape: tuple[int, ...]) -> Any:
     Raises:
       InputError: another shape or type.
     """
-    image = image if hasattr(image, "shape") else np.asarray(image)
+    image = _array("an image", image)
     if tuple(image.shape) not in (shape, (1, *shape)):
         expected = ", ".join(map(str, shape))
         raise InputError(f"an image of shape {_written(image.shape)}: expected [{expected}]")
@@ -87,10 +98,11 @@ def checked_latents(latents: Arrays, latent_size: int, codebook_size: int | None
     Raises:
       InputError: another shape; or, where latents are codes, others than 0..codebook_size - 1.
     """
-    latents = latents if hasattr(latents, "shape") else np.asarray(latents)
+    latents = _array("latents", latents)
     if len(latents.shape) != 2 or latents.shape[1] != latent_size:
         raise InputError(f"latents of shape {_written(latents.shape)}: expected [N, {latent_size}]")
-    if not (tf.as_dtype(latents.dtype).is_floating or tf.as_dtype(latents.dtype).is_integer):
+    dtype = _dtype(latents)
+    if dtype is None or not (dtype.is_floating or dtype.is_integer):
         raise InputError(f"latents of {latents.dtype}: expected numbers")
     if codebook_size is not None and latents.shape[0]:
         low, high = np.min(latents), np.max(latents)
@@ -106,11 +118,28 @@ def checked_count(name: str, count: int, *, least: int) -> int:
     """`count` as an int.
 
     Raises:
-      InputError: no integer, or one below `least`.
+      InputError: no integer, one below `least`, or one that TensorFlow's int32 does not hold.
     """
     if not isinstance(count, int | np.integer) or count < least:
         raise InputError(f"{name} {count}: expected an integer >= {least}")
+    if count >= 2**31:
+        raise InputError(f"{name} {count}: expected an integer below 2147483648")
     return int(count)
+
+
+def checked_numbers(name: str, numbers: Arrays) -> np.ndarray:
+    """Finite `numbers` as float64 [M].
+
+    Raises:
+      InputError: others, or another shape.
+    """
+    try:
+        found = np.asarray(numbers, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: expected numbers ({reason(error)})") from error
+    if found.ndim != 1 or not np.isfinite(found).all():
+        raise InputError(f"{name} {_written(found.shape)}: expected finite numbers [M]")
+    return found
 
 
 def checked_seed(seed: int) -> int:
@@ -136,6 +165,24 @@ def floats(images: Arrays) -> tf.Tensor:
         low, high = np.min(batch), np.max(batch)
         raise InputError(f"float images from {low:g} to {high:g}: expected 0..1, no NaN")
     return batch
+
+
+def _array(name: str, values: Arrays) -> Any:
+    """`values`, an array if they were lists."""
+    if hasattr(values, "shape"):
+        return values
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise InputError(f"{name}: expected an array ({reason(error)})") from error
+
+
+def _dtype(array: Any) -> tf.DType | None:
+    """TensorFlow's type of an array; None where it has none."""
+    try:
+        return tf.as_dtype(array.dtype)
+    except TypeError:  # such as longdouble
+        return None
 
 
 def _written(shape: Sequence[int]) -> str:

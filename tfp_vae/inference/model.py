@@ -1,6 +1,7 @@
 """Using a trained model through the functions of its contract: NumPy in, NumPy out."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -73,7 +74,8 @@ class InferenceModel(Functions):
 
         Of latents [N, D] these; of codes [N, D] their vectors in one row, [N, D * C].
         """
-        return self.embed(latents).reshape(len(latents), -1)
+        vectors = self.embed(latents)
+        return vectors.reshape(len(vectors), math.prod(vectors.shape[1:]))
 
     def decode(self, latents: Arrays) -> np.ndarray:
         """The mean of p(x|z) at each latent: [N, H, W, C]."""
@@ -177,10 +179,11 @@ class InferenceModel(Functions):
         Returns:
           [len(values), H, W, C].
         """
-        if not 0 <= dimension < self.latent_size:
+        if not isinstance(dimension, int | np.integer) or not 0 <= dimension < self.latent_size:
             raise InputError(f"dimension {dimension}: expected 0..{self.latent_size - 1}")
-        latents = np.tile(self._latent(image), [len(values), 1])
-        latents[:, dimension] = values
+        column = batches.checked_numbers("values", values)
+        latents = np.tile(self._latent(image), [len(column), 1])
+        latents[:, dimension] = column
         return self.decode(latents)
 
     def latent_direction(self, images_with: Arrays, images_without: Arrays) -> np.ndarray:
@@ -200,8 +203,11 @@ class InferenceModel(Functions):
           [len(strengths), H, W, C]; strength 0 is the reconstruction, 1 moves by `direction`.
         """
         self.require_vectors("apply_direction")
-        (direction,) = batches.checked_latents(np.atleast_2d(direction), self.latent_size)
-        return self.decode(self._latent(image) + np.outer(strengths, direction))
+        found = batches.checked_latents(np.atleast_2d(direction), self.latent_size)
+        if len(found) != 1:
+            raise InputError(f"{len(found)} directions: expected one, [{self.latent_size}]")
+        factors = batches.checked_numbers("strengths", strengths)
+        return self.decode(self._latent(image) + np.outer(factors, found[0]))
 
     def _latent(self, image: Arrays) -> np.ndarray:
         return self.encode(batches.checked_image(image, self.image_shape))[0]

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 from tfp_vae.errors import InputError
 from tfp_vae.images.arrays import read_arrays
 
+TEXTS = ("names", "labels")
+
 
 def write(path: str | Path, arrays: Mapping[str, ArrayLike], *, fingerprint: str) -> None:
     """Writes arrays for one model.
@@ -29,7 +31,7 @@ def read(
     *,
     fingerprint: str,
     optional: Collection[str] = (),
-    kinds: str = "fU",
+    kinds: str = "f",
 ) -> dict[str, np.ndarray]:
     """The arrays that `write` wrote.
 
@@ -39,7 +41,7 @@ def read(
         the same length, also in different arrays.
       fingerprint: of the model that the arrays must belong to.
       optional: names in `axes` of arrays that may be missing.
-      kinds: of NumPy's types, those that an array may have.
+      kinds: of NumPy's types, those that an array of numbers may have; those in `TEXTS` are texts.
 
     Returns:
       Name -> array, for the names in `axes`.
@@ -58,7 +60,9 @@ def read(
         known = [lengths.setdefault(*axis) for axis in zip(letters, array.shape, strict=False)]
         if array.ndim != len(letters) or known != list(array.shape):
             raise InputError(f"{path}: {name} has shape {array.shape}: another kind of file")
-        if array.dtype.kind not in kinds or (
+        if not array.size:
+            raise InputError(f"{path}: {name} is empty: expected at least one row")
+        if array.dtype.kind not in ("U" if name in TEXTS else kinds) or (
             array.dtype.kind == "f" and not np.isfinite(array).all()
         ):
             raise InputError(f"{path}: {name} is damaged: expected finite numbers, or texts")

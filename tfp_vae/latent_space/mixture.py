@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.mixture import GaussianMixture
 
+from tfp_vae.errors import InputError
 from tfp_vae.latent_space import array_files
 
 MAX_ITERATIONS = 1000  # of expectation maximisation
+MAX_ROUNDING = 1e-6  # of a sum of weights
 # The arrays in a file; K components, D latents.
 AXES = {"weights": "K", "means": "KD", "covariances": "KDD", "precisions_cholesky": "KDD"}
 
@@ -47,12 +49,13 @@ def fit(latents: ArrayLike, *, components: int = 10, seed: int = 0) -> GaussianM
       seed: initialises expectation maximisation.
 
     Raises:
-      ValueError: fewer latents than components, or no component.
+      ValueError: fewer different latents than components, or no component.
     """
     latents = np.asarray(latents, np.float64)
-    if not 1 <= components <= len(latents):
+    count = len(np.unique(latents, axis=0))
+    if not 1 <= components <= count:
         raise ValueError(
-            f"components {components}: expected 1 to {len(latents)}, the number of latents"
+            f"components {components}: expected 1 to {count}, the number of different latents"
         )
     mixture = GaussianMixture(components, max_iter=MAX_ITERATIONS, random_state=seed)
     return mixture.fit(latents)
@@ -116,6 +119,13 @@ def load(path: str | Path, *, fingerprint: str) -> GaussianMixture:
       InputError: a damaged or another kind of file, or a mixture of another model's latents.
     """
     arrays = array_files.read(path, AXES, fingerprint=fingerprint)
+    weights = arrays["weights"]
+    if weights.min() < 0 or abs(weights.sum() - 1) > MAX_ROUNDING:
+        raise InputError(f"{path}: weights are damaged: expected probabilities that sum to 1")
+    try:
+        np.linalg.cholesky(arrays["covariances"])
+    except np.linalg.LinAlgError as error:
+        raise InputError(f"{path}: covariances are damaged: expected positive ones") from error
     mixture = GaussianMixture(len(arrays["weights"]))
     for name in AXES:
         setattr(mixture, f"{name}_", arrays[name])

@@ -76,7 +76,7 @@ def load(path: Path, size: int, codebook_size: int, *, fingerprint: str) -> Comp
     Raises:
       InputError: a damaged or another kind of file, or codes of another model.
     """
-    arrays = array_files.read(path, AXES, fingerprint=fingerprint, kinds="uU")
+    arrays = array_files.read(path, AXES, fingerprint=fingerprint, kinds="u")
     packed = arrays["packed"]
     expected = -(-size * bits(codebook_size) // 8)
     if packed.dtype != np.uint8 or packed.shape[1] != expected:

@@ -157,14 +157,18 @@ class Index:
           scale_trils: [Q, D, D]; needed if the index has them, else ignored.
 
         Raises:
+          InputError: queries of another width than the index.
           ValueError: the index has scale_trils, and the queries have none.
         """
         count = min(count, len(self.means))
+        means = np.asarray(means)
+        if means.ndim != 2 or means.shape[1] != self.means.shape[1]:
+            size = self.means.shape[1]
+            raise InputError(f"queries of shape {means.shape}: expected (Q, {size}), as the index")
         if self._nearest is not None:
             return Neighbors(*self._nearest.kneighbors(means, count))
         if scale_trils is None or self.scale_trils is None:
             raise ValueError("no scale_trils: expected those of the queries for the symmetric KL")
-        means = np.asarray(means)
         distances, items = [np.empty([0, count])], [np.empty([0, count], int)]
         for start in range(0, len(means), QUERY_BATCH):
             rows = slice(start, start + QUERY_BATCH)
@@ -193,4 +197,7 @@ class Index:
           InputError: a damaged or another kind of file, or an index of another model.
         """
         arrays = array_files.read(path, AXES, fingerprint=fingerprint, optional=OPTIONAL)
-        return cls(arrays.pop("means"), **arrays)
+        try:
+            return cls(arrays.pop("means"), **arrays)
+        except ValueError as error:
+            raise InputError(f"{path}: damaged: {error}") from error

@@ -25,8 +25,12 @@ def find(path: str | os.PathLike[str]) -> Path:
       RunError: no such folder, or nothing finished in it.
     """
     path = Path(path)
+    try:
+        exists = path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise RunError(f"{path}: {error.strerror}: expected a run") from error
     if not path.is_dir():
-        kind = "not a folder" if path.exists() else "no such folder"
+        kind = "not a folder" if exists else "no such folder"
         raise RunError(f"{path}: {kind}: expected a run, such as saved_models/digits")
     if path.suffix == ".incomplete":
         raise RunError(f"{path}: an unfinished run: expected a version that training has finished")

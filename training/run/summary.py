@@ -52,7 +52,8 @@ def measured(
     metrics["num_parameters"] = sum(model.weight_sizes)
     if config.likelihood == "independent_normal" and not model.description.has_codes:
         ppca = yardstick.score(splits.train, test.as_numpy_iterator(), model.latent_size)
-        metrics |= {f"ppca_{name}": value for name, value in ppca._asdict().items()}
+        if ppca is not None:
+            metrics |= {f"ppca_{name}": value for name, value in ppca._asdict().items()}
     return metrics
 
 
