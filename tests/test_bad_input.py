@@ -103,6 +103,10 @@ BAD_INPUT = [
     (("--patience", "-1"), "--patience -1: "),
     (("--patience", "soon"), "soon"),
     (("--patience", "2.5"), "2.5"),
+    (
+        ("--posterior", "deterministic", "--kl-warmup-epochs", "2"),
+        "--kl-warmup-epochs 2: posterior deterministic has no KL: expected 0",
+    ),
     (("--learning-rate-schedule", "linear"), "--learning-rate-schedule"),
     (("--corruption", "blur"), "--corruption"),
     (("--corruption", "masking", "--corruption-level", "0"), "--corruption-level 0: input should"),

@@ -7,18 +7,18 @@ import tf_keras
 from helpers.models import small_vae
 
 import tfp_vae
-from tfp_vae.networks.dropout import Dropout
+from tfp_vae.networks.dropout import CountedDropout
 
 ONES = tf.ones([100, 200])
 IMAGES = np.random.default_rng(0).random((60, 12, 12, 1)).astype(np.float32)
 
 
 def dropouts(model):
-    return [layer for layer in model.layers if isinstance(layer, Dropout)]
+    return [layer for layer in model.layers if isinstance(layer, CountedDropout)]
 
 
 def test_it_drops_a_share_in_training_and_nothing_otherwise():
-    layer = Dropout(0.25, seed=1)
+    layer = CountedDropout(0.25, seed=1)
     for arguments in ({}, {"training": False}):
         np.testing.assert_array_equal(layer(ONES, **arguments), ONES)
     first, second = (layer(ONES, training=True).numpy() for _ in range(2))
@@ -30,7 +30,7 @@ def test_it_drops_a_share_in_training_and_nothing_otherwise():
 def test_its_draws_follow_the_seed_of_keras_and_differ_between_layers():
     def masks():
         tf_keras.utils.set_random_seed(3)
-        return [Dropout(0.5)(ONES, training=True).numpy() for _ in range(2)]
+        return [CountedDropout(0.5)(ONES, training=True).numpy() for _ in range(2)]
 
     one, other = masks(), masks()
     np.testing.assert_array_equal(one, other)
@@ -39,7 +39,7 @@ def test_its_draws_follow_the_seed_of_keras_and_differ_between_layers():
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_it_keeps_the_type_of_its_input(dtype):
-    layer = Dropout(0.5, seed=1, dtype=tf_keras.mixed_precision.Policy(dtype))
+    layer = CountedDropout(0.5, seed=1, dtype=tf_keras.mixed_precision.Policy(dtype))
     assert layer(ONES, training=True).dtype == layer.compute_dtype
 
 

@@ -144,6 +144,10 @@ def test_it_is_trained_saved_and_exported(tmp_path, images):
     vae.fit(images, batch_size=20, epochs=10, verbose=0)
     after = vae.evaluate(images, verbose=0, return_dict=True)["elbo"]
     assert after > before - 3  # five directions are all there is to learn
+    vae.save_weights(tmp_path / "weights.h5")
+    again = small_vae(SHAPE, likelihood="independent_normal", images=images)
+    again.load_weights(tmp_path / "weights.h5")
+    np.testing.assert_array_equal(again(images).mean(), vae(images).mean())
     vae.save(tmp_path / "model.keras")
     loaded = tf_keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(images).mean(), vae(images).mean(), atol=1e-5)

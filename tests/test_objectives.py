@@ -171,6 +171,11 @@ def test_a_fitted_scale_is_the_optimum_of_its_bound(grey_images):
         ({"objective": "dreg", "posterior": "deterministic"}, "Deterministic has no density"),
         ({"num_samples": 2, "posterior": "deterministic"}, "Deterministic has no density"),
         ({"free_bits": 0.5, "posterior": "deterministic"}, "posterior deterministic has no KL"),
+        (
+            {"beta": 3.0, "posterior": "deterministic"},
+            "beta 3.0: posterior deterministic has no",
+        ),
+        ({"kl": "exact", "posterior": "deterministic"}, "kl exact: posterior deterministic has no"),
         ({"free_bits": -1.0}, "free_bits -1.0: input should be greater than or equal to 0"),
     ],
     ids=str,

@@ -87,6 +87,17 @@ def test_codes_start_at_the_centres_of_k_means_reproducibly():
     assert distances.min(axis=1).max() < 0.01
 
 
+def test_codes_that_k_means_has_placed_stay_in_use():
+    """However many vectors a batch has for a code: it counts as an average one from the start."""
+    vectors = np.random.default_rng(2).normal(size=(200 * K, C)).astype(np.float32)
+    quantizer = made()
+    quantizer.start(vectors)
+    before = quantizer.codebook.numpy()
+    quantizer.update(quantizer(tf.constant(vectors)))
+    np.testing.assert_allclose(quantizer.codebook, before, atol=0.01)  # 0.01 of the way
+    np.testing.assert_allclose(np.sum(quantizer.counts), 200 * K, rtol=1e-5)
+
+
 def test_codes_start_at_each_vector_where_there_are_few():
     quantizer = made()
     quantizer.start(np.ones((7, C), np.float32))

@@ -35,7 +35,7 @@ from .models.code_prior import CodePriorModel
 from .models.hierarchical import HierarchicalVAE
 from .models.quantized import QuantizedVAE
 from .models.vae import VAE, negative_log_likelihood
-from .networks.dropout import Dropout
+from .networks.dropout import CountedDropout
 from .priors.base import Prior
 from .priors.fixed import FixedPrior
 from .priors.flow import FlowPrior
@@ -49,9 +49,9 @@ __version__: str
 __all__ = [
     "VAE",
     "CodePriorModel",
+    "CountedDropout",
     "Deterministic",
     "DistributionLayer",
-    "Dropout",
     "FeatureGrid",
     "FixedPrior",
     "FlowPosterior",

@@ -162,6 +162,11 @@ class Config(PartSettings):
             raise InputError(
                 f"prior_epochs {self.prior_epochs}: only for model {', '.join(MODELS_OF_CODES)}"
             )
+        if self.kl_warmup_epochs and self.posterior == "deterministic":
+            raise InputError(
+                f"kl_warmup_epochs {self.kl_warmup_epochs}: posterior deterministic has no KL: "
+                "expected 0"
+            )
         if self.jit_compile == "true" and self.strategy != "none":
             raise InputError(f"jit_compile true: only for strategy none, not {self.strategy}")
         if self.resume and self.restart:

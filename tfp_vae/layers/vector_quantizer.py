@@ -77,7 +77,7 @@ class VectorQuantizer(Quantizer):
         else:  # each vector is a code; what is left over is put at one of the batch when it is dead
             centres = np.resize(distinct, (self.codebook_size, self.dimensions))
         self.codebook.assign(centres)
-        self.sums.assign(self.codebook * self.counts[:, tf.newaxis])
+        self.counts.assign(tf.zeros_like(self.counts))  # the next `update` sets them
 
     def update(self, found: Quantized) -> None:
         replicas = tf.distribute.get_replica_context()
@@ -88,8 +88,12 @@ class VectorQuantizer(Quantizer):
         sums = tf.math.unsorted_segment_sum(vectors, found.codes, size)
         counts, sums, restarts = replicas.all_reduce("SUM", [counts, sums, self._restarts(vectors)])
         average = tf.reduce_sum(counts) / size
-        counts = DECAY * self.counts + (1.0 - DECAY) * counts
-        sums = DECAY * self.sums + (1.0 - DECAY) * sums
+        # After k-means each code counts as an average one: with less it would soon be dead.
+        placed = tf.reduce_sum(self.counts) == 0.0
+        running = tf.where(placed, average, self.counts)
+        running_sums = tf.where(placed, self.codebook * average, self.sums)
+        counts = DECAY * running + (1.0 - DECAY) * counts
+        sums = DECAY * running_sums + (1.0 - DECAY) * sums
         dead = counts < DEAD_SHARE * average
         counts = tf.where(dead, average, counts)
         dead = dead[:, tf.newaxis]

@@ -174,8 +174,8 @@ def build_vae(
     if path:
         path.start_posterior(last, posterior_layer)
     encoder = tf_keras.Model(pixels, posterior_layer(params), name="encoder")
-    if free_bits and not posterior_layer.has_density:
-        raise InputError(f"free_bits {free_bits}: posterior {posterior} has no KL: expected 0")
+    if not posterior_layer.has_density:
+        _refuse_settings_of_kl(posterior, free_bits, beta, kl)
     if posterior_layer.has_density:
         exact = {"exact": True, "monte_carlo": False, "auto": None}[kl]
         posterior_layer.activity_regularizer = KLDivergenceRegularizer(
@@ -189,13 +189,20 @@ def build_vae(
     start = likelihood_layer.start(statistics.mean, deviation)
     if linear:  # the network starts at 0
         parameters = trunk.decode(decoded, np.zeros_like(start), spread=0.0)
-        parameters = tf_keras.layers.Add()([parameters, linear.decode(latents, start)])
+        pixels_of = tf_keras.layers.Add(dtype="float32")
+        parameters = pixels_of([parameters, linear.decode(latents, start)])
     else:
         parameters = trunk.decode(decoded, start, likelihood_layer.spread)
     decoder = tf_keras.Model(latents, likelihood_layer(parameters), name="decoder")
     if isinstance(likelihood_layer, SharedScale):
         likelihood_layer.start_scale(deviation)
     return VAE(encoder, decoder, prior_layer, objective, **arguments["objective"])
+
+
+def _refuse_settings_of_kl(posterior: str, free_bits: float, beta: float, kl: str) -> None:
+    for name, given, kept in (("free_bits", free_bits, 0), ("beta", beta, 1), ("kl", kl, "auto")):
+        if given != kept:
+            raise InputError(f"{name} {given}: posterior {posterior} has no KL: expected {kept}")
 
 
 def _entering(

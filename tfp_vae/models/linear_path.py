@@ -54,7 +54,7 @@ class LinearPath:
         size = rows.shape[1]
         count = min(latents, len(rows) - 1, size - 1)
         variances, components = np.zeros([latents]), np.zeros([latents, size])
-        if count > 0:
+        if count > 0 and np.ptp(rows, axis=0).any():
             fitted = PCA(count, random_state=0).fit(rows)
             variances[:count] = fitted.explained_variance_
             components[:count] = fitted.components_
@@ -100,7 +100,7 @@ class LinearPath:
           latents: [B, D].
           start: those of the mean image, [P, H, W, C], the first of them the mean image itself.
         """
-        layer = tfkl.Dense(start.size)
+        layer = tfkl.Dense(start.size, dtype="float32")
         parameters = layer(latents)
         rest = start.size - self.decoding.shape[1]
         layer.set_weights([np.pad(self.decoding, [(0, 0), (0, rest)]), start.ravel()])

@@ -22,7 +22,7 @@ class Conv(OnMaps):
       activation: a name in `ACTIVATIONS`.
       filters: of each convolution of the encoder, and in reverse of the decoder; () is
         `pyramid.default_filters`.
-      dropout: rate of the `Dropout` after each convolution but the last one of the decoder.
+      dropout: rate of the `CountedDropout` after each convolution but the last one of the decoder.
     """
 
     maps = 1

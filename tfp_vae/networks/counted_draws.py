@@ -11,6 +11,8 @@ class CountedDraws:
     the same seed continues the same sequence of draws. Replicas draw other noise.
     """
 
+    name: str
+
     def count_draws(self, seed: int | None) -> None:
         """Makes the variable; to be called by the layer's constructor, after that of Keras.
 
@@ -24,7 +26,7 @@ class CountedDraws:
             0,
             dtype=tf.int64,
             trainable=False,
-            name="draws",
+            name=f"{self.name}/draws",  # .h5 takes no two weights of one name
             synchronization=tf.VariableSynchronization.ON_READ,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )

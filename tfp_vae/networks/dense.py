@@ -20,7 +20,7 @@ class Dense:
     Args:
       activation: a name in `ACTIVATIONS`.
       hidden_units: sizes of the encoder's hidden layers; () makes encoder and decoder linear.
-      dropout: rate of the `Dropout` after each hidden layer.
+      dropout: rate of the `CountedDropout` after each hidden layer.
     """
 
     linear_path = True

@@ -10,7 +10,7 @@ from tfp_vae.networks.training_noise import TrainingNoise
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
-class Dropout(TrainingNoise):
+class CountedDropout(TrainingNoise):
     """In training, sets a number to 0 with probability `rate`, and divides it by 1 - `rate` else.
 
     As Srivastava et al., "Dropout" (2014). `tf_keras.layers.Dropout` draws from a generator whose
@@ -34,5 +34,5 @@ class Dropout(TrainingNoise):
 
 
 def dropped(x: tf.Tensor, rate: float) -> tf.Tensor:
-    """`x` after a `Dropout` layer, which a `rate` of 0 does without."""
-    return Dropout(rate)(x) if rate else x
+    """`x` after a `CountedDropout`, which a `rate` of 0 does without."""
+    return CountedDropout(rate)(x) if rate else x

@@ -28,7 +28,7 @@ class ResNet(OnMaps):
       activation: a name in `ACTIVATIONS`.
       filters: of each level of the encoder, and in reverse of the decoder; () is
         `pyramid.default_filters`.
-      dropout: rate of the `Dropout` after the activations that follow blocks.
+      dropout: rate of the `CountedDropout` after the activations that follow blocks.
     """
 
     maps = 2
