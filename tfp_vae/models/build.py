@@ -176,7 +176,7 @@ def build_vae(
     encoder = tf_keras.Model(pixels, posterior_layer(params), name="encoder")
     if not posterior_layer.has_density:
         _refuse_settings_of_kl(posterior, free_bits, beta, kl)
-    if posterior_layer.has_density:
+    else:
         exact = {"exact": True, "monte_carlo": False, "auto": None}[kl]
         posterior_layer.activity_regularizer = KLDivergenceRegularizer(
             prior_layer, use_exact_kl=exact, weight=beta, free_bits=free_bits
