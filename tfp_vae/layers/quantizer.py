@@ -48,7 +48,7 @@ class Quantizer(tf_keras.layers.Layer, CountedDraws):
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.codebook_size, self.code_size, self.seed = codebook_size, code_size, seed
-        self.count_draws(seed)
+        self.count_draws(seed, f"{self.name}/draws")
 
     @property
     def dimensions(self) -> int:

@@ -11,14 +11,13 @@ class CountedDraws:
     the same seed continues the same sequence of draws. Replicas draw other noise.
     """
 
-    name: str
-
-    def count_draws(self, seed: int | None) -> None:
+    def count_draws(self, seed: int | None, name: str = "draws") -> None:
         """Makes the variable; to be called by the layer's constructor, after that of Keras.
 
         Args:
           seed: integer; None draws it from NumPy's global state, which
             `tf_keras.utils.set_random_seed` sets.
+          name: of the variable; a .h5 of weights takes no two of one name in a model.
         """
         self._first_seed = np.random.randint(2**31) if seed is None else seed
         # Per-replica counter: replicas draw equally often, so no synchronisation is needed.
@@ -26,7 +25,7 @@ class CountedDraws:
             0,
             dtype=tf.int64,
             trainable=False,
-            name=f"{self.name}/draws",  # .h5 takes no two weights of one name
+            name=name,
             synchronization=tf.VariableSynchronization.ON_READ,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )

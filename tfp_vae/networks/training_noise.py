@@ -27,7 +27,7 @@ class TrainingNoise(tf_keras.layers.Layer, CountedDraws):
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = seed
-        self.count_draws(seed)
+        self.count_draws(seed, f"{self.name}/draws")
 
     def noisy(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """`images` [B, H, W, C] with noise that is a function of `seed`, int64 [2]."""
