@@ -58,7 +58,7 @@ def test_floats_stay_floats(pixels):
         (["two.npz:labels"], r"two.npz:labels: shape \(5,\)"),
         (["all.npy:x"], r"all.npy:x: a .npy has one array: expected all.npy\[:ROW\]"),
         (["all.npy:5"], "all.npy:5: expected a row from 0 to 4"),
-        (["zipped.npy"], "zipped.npy: several arrays: expected a name that ends in .npz"),
+        (["zipped.npy"], "zipped.npy: an archive of arrays: expected a name that ends in .npz"),
         (["all.npy", "photos"], "all.npy, photos: expected image files or arrays, not both"),
         (["wide.png"], "wide.png: 16x18x1 pixels: expected 8x9x1, or --resize to convert"),
         (["wide.npy"], "wide.npy: 16x18x1 pixels: expected 8x9x1, or --resize to convert"),

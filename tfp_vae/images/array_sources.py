@@ -103,7 +103,7 @@ def _array(path: str, array: str | None) -> tuple[np.ndarray, str, Labels | None
         if array is not None:
             raise ImageError(f"{path}:{array}: a .npy has one array: expected {path}[:ROW]")
         if set(found) != {"train"}:
-            raise ImageError(f"{path}: several arrays: expected a name that ends in .npz")
+            raise ImageError(f"{path}: an archive of arrays: expected a name that ends in .npz")
         return convert.checked(found["train"], path), path, None
     candidates = [name for name in found if not are_labels(name)]
     if array is None and len(candidates) == 1:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from tfp_vae.errors import InputError
 from tfp_vae.images.arrays import read_arrays
 
-TEXTS = ("names", "labels")
+TEXTS = ("names", "labels")  # the arrays that are texts; all others are numbers
 
 
 def write(path: str | Path, arrays: Mapping[str, ArrayLike], *, fingerprint: str) -> None:

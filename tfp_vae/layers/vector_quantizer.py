@@ -90,10 +90,10 @@ class VectorQuantizer(Quantizer):
         average = tf.reduce_sum(counts) / size
         # After k-means each code counts as an average one: with less it would soon be dead.
         placed = tf.reduce_sum(self.counts) == 0.0
-        running = tf.where(placed, average, self.counts)
-        running_sums = tf.where(placed, self.codebook * average, self.sums)
-        counts = DECAY * running + (1.0 - DECAY) * counts
-        sums = DECAY * running_sums + (1.0 - DECAY) * sums
+        old_counts = tf.where(placed, average, self.counts)
+        old_sums = tf.where(placed, self.codebook * average, self.sums)
+        counts = DECAY * old_counts + (1.0 - DECAY) * counts
+        sums = DECAY * old_sums + (1.0 - DECAY) * sums
         dead = counts < DEAD_SHARE * average
         counts = tf.where(dead, average, counts)
         dead = dead[:, tf.newaxis]

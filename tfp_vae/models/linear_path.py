@@ -1,8 +1,8 @@
 """A linear path beside dense networks, which starts as probabilistic PCA of the training images.
 
 Grey levels and colours are explained by their principal components in large part. Dense layers
-learn that slowly, and few images they fit one by one before they have learned it. Convolutions
-learn it soon, and find better latents than those that start at principal components.
+learn that slowly, and few images they fit one by one before they have learned it. Which networks
+have it is measured: `OnMaps.linear_path`.
 """
 
 import dataclasses
@@ -98,7 +98,7 @@ class LinearPath:
 
         Args:
           latents: [B, D].
-          start: those of the mean image, [P, H, W, C], the first of them the mean image itself.
+          start: those of the mean image, [n, H, W, C], the first of them the mean image itself.
         """
         layer = tfkl.Dense(start.size, dtype="float32")
         parameters = layer(latents)

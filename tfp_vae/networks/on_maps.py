@@ -25,7 +25,9 @@ class OnMaps:
     activation: str
     filters: tuple[int, ...]
     maps: int
-    linear_path = False  # CIFAR-10, 4 epochs of resnet: 1,852 nats without it, 1,831 with it
+    # After 4 epochs of resnet CIFAR-10 has 1,852 nats without it and 1,831 with it, 64x64 faces
+    # 4,078 and 4,307. Longer runs have not been compared.
+    linear_path = False
 
     @property
     def entry(self) -> dict[str, Any]:
