@@ -18,7 +18,7 @@ FLOORS = [
     {"layers"},
     {"models", "latent_space"},
     {"inference", "saved_model"},
-    {"evaluation", "callbacks", "feature_grid", "explorer"},
+    {"evaluation", "callbacks", "kl_warmup", "feature_grid", "explorer"},
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -10,7 +10,7 @@ import tf_keras
 from tensorflow_probability import distributions as tfd
 
 from tfp_vae.images.grids import grid, pairs, write_png
-from tfp_vae.layers.kl import KLDivergenceRegularizer
+from tfp_vae.kl_warmup import KLWarmup as KLWarmup
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.standard_normal import StandardNormal
 
@@ -147,43 +147,6 @@ class LatentManifold(SampleGrid):
             return np.repeat(tfd.Normal(0.0, 1.0).quantile(shares)[:, np.newaxis], 2, axis=1)
         draws = prior().sample(QUANTILE_DRAWS, seed=tf.constant([self.seed, 1], tf.int32))
         return np.quantile(draws, shares, axis=0).astype(np.float32)
-
-
-class KLWarmup(tf_keras.callbacks.Callback):
-    """Raises the weight of the KL linearly from 0 to `beta` over the first `epochs` epochs.
-
-    It moves the weight of every `tfp_vae.KLDivergenceRegularizer` in the model before each
-    execution of steps where the number of steps in an epoch is known, otherwise epoch by epoch.
-
-    Raises:
-      ValueError: no epochs.
-    """
-
-    def __init__(self, epochs: int, beta: float = 1.0) -> None:
-        super().__init__()
-        if epochs <= 0:
-            raise ValueError(
-                f"epochs {epochs}: expected at least 1; without it there is no warm-up"
-            )
-        self.epochs = epochs
-        self.beta = beta
-        self._epoch = 0
-
-    def on_train_begin(self, logs: Logs = None) -> None:
-        parts = self.model.submodules
-        self._weights = [p.weight for p in parts if isinstance(p, KLDivergenceRegularizer)]
-
-    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        self._epoch = epoch
-        self._move(epoch)
-
-    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        if self.params.get("steps") and self._epoch < self.epochs:
-            self._move(self._epoch + batch / self.params["steps"])
-
-    def _move(self, epochs_done: float) -> None:
-        for weight in self._weights:
-            weight.assign(self.beta * min(1.0, epochs_done / self.epochs))
 
 
 def nonfinite_variable(model: tf_keras.Model) -> str | None:

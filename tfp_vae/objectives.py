@@ -60,16 +60,19 @@ def importance_bound(log_weights: tf.Tensor) -> tf.Tensor:
     return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(count)
 
 
-def free_bits(kl_per_group: tf.Tensor, allowance: float | tf.Tensor) -> tf.Tensor:
+def free_bits(
+    kl_per_group: tf.Tensor, allowance: float | tf.Tensor, weight: float | tf.Tensor = 1.0
+) -> tf.Tensor:
     """The KL in the loss where each group of latents has an allowance that costs nothing more.
 
-    The sum over the groups of max(allowance, mean of the group's KL over the batch) (Kingma et al.,
-    "Improved variational inference with inverse autoregressive flow", 2016): a group below its
-    allowance has no gradient, so nothing draws its KL to zero.
+    The weighted sum over the groups of max(allowance, mean of the group's KL over the batch)
+    (Kingma et al., "Improved variational inference with inverse autoregressive flow", 2016): a
+    group below its allowance has no gradient, so nothing draws its KL to zero.
 
     Args:
       kl_per_group: KL of each image and group, [B, G], nats. A group is a latent, or a level.
       allowance: lambda, a number or [G], nats.
+      weight: of each group, a number or [G].
 
     Returns:
       A scalar. Under `tf.distribute` it compares the mean over the batches of all replicas with the
@@ -77,7 +80,7 @@ def free_bits(kl_per_group: tf.Tensor, allowance: float | tf.Tensor) -> tf.Tenso
     """
     of_replica = tf.reduce_mean(kl_per_group, axis=0)
     of_all = mean_of_replicas(of_replica)
-    return tf.reduce_sum(tf.where(of_all > allowance, of_replica, allowance))
+    return tf.reduce_sum(weight * tf.where(of_all > allowance, of_replica, allowance))
 
 
 def mean_of_replicas(of_replica: tf.Tensor) -> tf.Tensor:

@@ -99,8 +99,11 @@ class Config(PartSettings):
     beta: Annotated[float, OBJECTIVE, Field(ge=0, le=FLOAT32_MAX)] = 1.0
     """Weight of the KL in the loss; 1 makes the loss the negative ELBO."""
 
-    kl_warmup_epochs: Annotated[int, OBJECTIVE, Field(ge=0, lt=2**31)] = 0
-    """Epochs over which the weight of the KL rises linearly from 0 to beta."""
+    kl_warmup_epochs: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], OBJECTIVE, *ONE_OR_SEVERAL
+    ] = cast(Any, 0)
+    """Epochs over which the weight of the KL rises linearly from 0 to beta; of a hierarchy perhaps
+    those of each level, from the image up."""
 
     epochs: Annotated[int, TRAINING, Field(ge=1, lt=2**31), *OR_AUTO] = "auto"
     """Passes over the training images; `auto`: enough steps for the network and the images."""
@@ -155,9 +158,11 @@ class Config(PartSettings):
             given = {name: value for name, value in values.items() if value != "auto"}
             if getattr(self, kind) != "auto":
                 registry.arguments(getattr(self, kind), given)
-        if self.model != "hierarchical" and isinstance(self.latent_size, tuple):
-            numbers = " ".join(map(str, self.latent_size))
-            raise InputError(f"latent_size {numbers}: only for model hierarchical: expected one")
+        for name in ("latent_size", "kl_warmup_epochs"):
+            given = getattr(self, name)
+            if self.model != "hierarchical" and isinstance(given, tuple):
+                numbers = " ".join(map(str, given))
+                raise InputError(f"{name} {numbers}: only for model hierarchical: expected one")
         if self.prior_epochs is not None and self.model not in MODELS_OF_CODES:
             raise InputError(
                 f"prior_epochs {self.prior_epochs}: only for model {', '.join(MODELS_OF_CODES)}"

@@ -151,9 +151,18 @@ class HierarchicalKL(KLDivergenceRegularizer):
 
     At each level the KL given a draw of the levels above is in closed form where TFP has one,
     unless the form is "monte_carlo"; the expectation over the levels above is that draw.
+
+    Attributes:
+      level_weights: a variable [L], the top level first: the share of `weight` that each level has
+        in the loss, 1 unless a warm-up of levels moves it.
     """
 
     prior: HierarchicalPrior
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        ones = tf.ones(len(self.prior.sizes))
+        self.level_weights = tf.Variable(ones, trainable=False, name="kl_level_weights")
 
     def level_divergences(
         self, posterior: tfd.Distribution, latents: tf.Tensor | None = None
@@ -174,15 +183,19 @@ class HierarchicalKL(KLDivergenceRegularizer):
         return divergences.kl_divergence(posterior, prior, lambda: latents, self.form)[0]
 
     def penalty(self, distribution_a: tfd.Distribution, kl: tf.Tensor) -> tf.Tensor:
-        """As `KLDivergenceRegularizer`; with free bits each level has its own allowance.
+        """As `KLDivergenceRegularizer`; each level has its own weight and its own free bits.
 
-        The KL must be that of the layer's own draw.
+        Of several draws only the sum over the levels is known: it has neither.
         """
-        if not self.free_bits:
+        counted = getattr(distribution_a, "counted_levels", None)  # of the layer's own draw
+        if counted is None:
             return super().penalty(distribution_a, kl)
-        levels = tf.stack(distribution_a.counted_levels, axis=-1)
+        levels = tf.stack(counted, axis=-1)
+        weights = self.weight * self.level_weights
+        if not self.free_bits:
+            return tf.reduce_sum(weights * tf.reduce_mean(levels, axis=0))
         sizes = tf.constant(self.prior.sizes, tf.float32)
-        return self.weight * objectives.free_bits(levels, self.free_bits * sizes)
+        return objectives.free_bits(levels, self.free_bits * sizes, weights)
 
     def divergence(
         self, distribution_a: tfd.Distribution, test_points: tf.Tensor | None = None

@@ -25,9 +25,9 @@ class CountedDropout(TrainingNoise):
         super().__init__(np.random.randint(2**31) if seed is None else seed, **kwargs)
         self.rate = rate
 
-    def noisy(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        uniform = tf.random.stateless_uniform(tf.shape(images), seed, alg="philox")
-        return tf.where(uniform < self.rate, tf.zeros_like(images), images / (1.0 - self.rate))
+    def noisy(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        uniform = tf.random.stateless_uniform(tf.shape(inputs), seed, alg="philox")
+        return tf.where(uniform < self.rate, tf.zeros_like(inputs), inputs / (1.0 - self.rate))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from absl import logging as absl_logging
@@ -70,6 +71,8 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
             images=start_images(train, config),
             **config.part_options,
         )
+        for callback in _warmup(config):
+            callback.set_model(vae)  # refuses levels that there are not, before a folder is made
         _compile(
             vae,
             config,
@@ -227,7 +230,7 @@ def _keep_rows(history: Path, epochs: int) -> None:
 
 
 def _warmup(config: Config) -> Iterator[tf_keras.callbacks.Callback]:
-    if config.kl_warmup_epochs:
+    if np.any(config.kl_warmup_epochs):
         yield callbacks.KLWarmup(config.kl_warmup_epochs, config.beta)
 
 

@@ -1,0 +1,107 @@
+"""The warm-up of the KL level by level; tests/test_callbacks.py has that of the whole KL."""
+
+import numpy as np
+import pytest
+import tf_keras
+from helpers.commands import in_process
+from helpers.models import small_vae
+from helpers.parts import HIERARCHIES, name_of
+
+from tfp_vae import callbacks
+
+SIZES = (4, 3, 2)  # of the levels, from the image up
+LEVELS = {"model": "hierarchical", "latent_size": SIZES, "posterior": "independent_normal"}
+STILL = tf_keras.optimizers.SGD
+
+
+@pytest.fixture(scope="module")
+def images():
+    return (np.random.default_rng(0).random((100, 8, 9, 1)) > 0.6).astype(np.float32)
+
+
+class Weights(tf_keras.callbacks.Callback):
+    """The weight of each level, from the image up, at each step."""
+
+    def on_train_begin(self, logs=None):
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        regularizer = self.model.encoder.layers[-1].activity_regularizer
+        weights = regularizer.weight * regularizer.level_weights
+        self.seen.append(weights.numpy()[::-1])
+
+
+def test_each_level_has_a_warm_up_of_its_own(images):
+    vae, seen = small_vae(**LEVELS), Weights()
+    warmup = callbacks.KLWarmup((4, 2, 0), beta=3.0)
+    vae.fit(images, batch_size=50, epochs=5, verbose=0, callbacks=[warmup, seen])
+    done = np.arange(10)[:, None] / 2  # epochs, before each step
+    expected = 3.0 * np.minimum(1.0, np.hstack([done / 4, done / 2, 1 + 0 * done]))
+    np.testing.assert_allclose(seen.seen, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("free_bits", [0.0, 0.4])
+def test_the_loss_weighs_each_level_and_the_elbo_does_not(free_bits, images):
+    vae = small_vae(**LEVELS, free_bits=free_bits)
+    vae.compile(STILL(0.0))
+    warmup = callbacks.KLWarmup((4, 2, 0), beta=3.0)
+    history = vae.fit(images, batch_size=100, epochs=3, verbose=0, callbacks=[warmup]).history
+    weights = 3.0 * np.array([[0, 0, 1], [0.25, 0.5, 1], [0.5, 1, 1]])
+    levels = np.array([history[f"kl_{number}"] for number in (1, 2, 3)]).T
+    counted = np.maximum(levels, free_bits * np.array(SIZES))
+    nll = np.array(history["reconstruction_nll"])
+    np.testing.assert_allclose(history["loss"], nll + (weights * counted).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(history["elbo"], -nll - levels.sum(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", HIERARCHIES, ids=name_of)
+def test_one_number_is_as_many_for_each_level(options, images):
+    losses = []
+    for epochs in (2, "each"):
+        tf_keras.utils.set_random_seed(0)
+        vae = small_vae(**options)
+        count = len(vae.encoder.layers[-1].top_down.sizes)
+        warmup = callbacks.KLWarmup([2] * count if epochs == "each" else epochs)
+        options_of_fit = {"batch_size": 50, "epochs": 3, "verbose": 0, "shuffle": False}
+        fitted = vae.fit(images, **options_of_fit, callbacks=[warmup])
+        losses.append(fitted.history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "epochs", "message"),
+    [
+        (LEVELS, (1, 2), "kl_warmup_epochs 1 2: expected one number, or 3, one for each level"),
+        ({}, (1, 2), "kl_warmup_epochs 1 2: expected one number$"),
+        ({**LEVELS, "num_samples": 2}, (1, 2, 3), "of several draws the KL of a level is not know"),
+        (LEVELS, (0, 0, 0), r"epochs \(0, 0, 0\): expected at least 1"),
+        (LEVELS, (1, 2, -1), r"epochs \(1, 2, -1\): expected at least 1"),
+        (LEVELS, (), r"epochs \(\): expected at least 1"),
+    ],
+    ids=str,
+)
+def test_what_has_no_such_levels_is_named(options, epochs, message, images):
+    with pytest.raises(ValueError, match=message):
+        small_vae(**options).fit(images, verbose=0, callbacks=[callbacks.KLWarmup(epochs)])
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("--kl-warmup-epochs 3 1", "--kl-warmup-epochs 3 1: only for model hierarchical: expected"),
+        (
+            "--model hierarchical --kl-warmup-epochs 3 1 2",
+            "--kl-warmup-epochs 3 1 2: expected one number, or 2, one for each level",
+        ),
+        (
+            "--model hierarchical --objective iwae --num-samples 2 --kl-warmup-epochs 3 1",
+            "--kl-warmup-epochs 3 1: of several draws the KL of a level is not known: expected 1",
+        ),
+        ("--model hierarchical --kl-warmup-epochs 3 -1", "greater than or equal to 0"),
+    ],
+)
+def test_the_command_says_what_it_takes(argv, message, capsys, tmp_path):
+    assert in_process(*argv.split(), "--output-dir", tmp_path / "runs") == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()

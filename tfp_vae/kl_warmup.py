@@ -1,0 +1,75 @@
+"""The warm-up of the KL, as a Keras callback."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tf_keras
+
+from tfp_vae.errors import InputError
+from tfp_vae.layers.hierarchical import HierarchicalKL
+from tfp_vae.layers.kl import KLDivergenceRegularizer
+
+Logs = dict[str, Any] | None
+
+
+class KLWarmup(tf_keras.callbacks.Callback):
+    """Raises the weight of the KL linearly from 0 to `beta` over the first `epochs` epochs.
+
+    It moves the weight of every `tfp_vae.KLDivergenceRegularizer` in the model before each
+    execution of steps where the number of steps in an epoch is known, otherwise epoch by epoch.
+
+    Args:
+      epochs: their number; for a `HierarchicalVAE` perhaps one for each level, from the image up,
+        where a level of 0 epochs has the weight `beta` from the start.
+      beta: the weight after that.
+
+    Raises:
+      InputError: (a ValueError) no epochs; at the start of training, levels that the model does
+        not have, or whose KL it does not know.
+    """
+
+    def __init__(self, epochs: int | Sequence[int], beta: float = 1.0) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self.beta = beta
+        self._all = (epochs,) if isinstance(epochs, int) else tuple(epochs)
+        if max(self._all, default=0) <= 0 or min(self._all) < 0:
+            raise InputError(
+                f"epochs {epochs}: expected at least 1; without it there is no warm-up"
+            )
+        self._epoch = 0
+
+    def set_model(self, model: tf_keras.Model) -> None:
+        """Takes the model to train, as Keras calls it."""
+        super().set_model(model)
+        found = [part for part in model.submodules if isinstance(part, KLDivergenceRegularizer)]
+        self._weights = [regularizer.weight for regularizer in found]
+        self._of_levels: list[Any] = []
+        if isinstance(self.epochs, int):
+            return
+        hierarchies = [part for part in found if isinstance(part, HierarchicalKL)]
+        self._of_levels = [regularizer.level_weights for regularizer in hierarchies]
+        counts = {len(regularizer.prior.sizes) for regularizer in hierarchies}
+        given = f"kl_warmup_epochs {' '.join(map(str, self.epochs))}"
+        if counts != {len(self._all)}:
+            levels = ", ".join(f"{count}, one for each level" for count in counts)
+            raise InputError(f"{given}: expected one number" + (levels and f", or {levels}"))
+        if not getattr(model, "level_trackers", None):
+            raise InputError(
+                f"{given}: of several draws the KL of a level is not known: expected 1"
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self._epoch = epoch
+        self._move(epoch)
+
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        if self.params.get("steps") and self._epoch < max(self._all):
+            self._move(self._epoch + batch / self.params["steps"])
+
+    def _move(self, epochs_done: float) -> None:
+        shares = [min(1.0, epochs_done / epochs) if epochs else 1.0 for epochs in self._all]
+        for weights in self._of_levels:
+            weights.assign(shares[::-1])  # the top level first
+        for weight in self._weights:
+            weight.assign(self.beta * (1.0 if self._of_levels else shares[0]))
