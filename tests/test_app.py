@@ -8,7 +8,7 @@ import sys
 import pytest
 from helpers.commands import command
 
-from tfp_vae.cli.app import run
+from tfp_vae.cli.app import one_line, run
 from tfp_vae.errors import CommandError, InputError
 from training.errors import Interrupted, TrainingError
 
@@ -40,6 +40,18 @@ def test_what_a_terminal_would_obey_is_escaped(capsys):
 
     assert run(failing, "x", []) == 2
     assert capsys.readouterr().err == "\\x1b[2J\\udcff é\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("my  photos", "my  photos"),
+        (" a\n  b\tc ", "a b c"),
+        ("a\r\nb\u2028c\xa0d", "a b c d"),
+    ],
+)
+def test_a_line_keeps_the_spaces_of_a_name(text, line):
+    assert one_line(text) == line
 
 
 def test_other_exceptions_pass():

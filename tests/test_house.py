@@ -13,7 +13,7 @@ MAX_LINES = 250
 FLOORS = [
     {
         *("errors", "parts", "progress", "on_import", "networks", "priors", "objectives"),
-        *("divergences", "distributions", "flows", "images"),
+        *("divergences", "distributions", "flows", "images", "whole_files"),
     },
     {"layers"},
     {"models", "latent_space"},

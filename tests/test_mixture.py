@@ -82,7 +82,7 @@ def test_components_without_latents_are_refused(components):
 
 
 def test_equal_latents_are_one():
-    with pytest.raises(ValueError, match="components 3: expected 1 to 2"):
+    with pytest.raises(InputError, match="components 3: expected 1 to 2"):
         mixtures.fit(np.repeat(latents(2), 5, axis=0), components=3)
 
 
@@ -133,6 +133,14 @@ def test_another_file_is_refused(changes, message, mixture, tmp_path):
     rewritten(path, **changes)
     with pytest.raises(InputError, match=f"{path}: {message}"):
         mixtures.load(path, fingerprint="a/b")
+
+
+def test_rounded_weights_are_weights(mixture, tmp_path):
+    mixtures.save(mixture, tmp_path / "m.npz", fingerprint="a/b")
+    rewritten(tmp_path / "m.npz", weights=mixture.weights_ * (1 + 4e-7))
+    loaded = mixtures.load(tmp_path / "m.npz", fingerprint="a/b")
+    draws = mixtures.sample(mixture, 50, seed=0)
+    np.testing.assert_array_equal(mixtures.sample(loaded, 50, seed=0), draws)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -16,6 +16,7 @@ from tfp_vae.cli import arguments as cli
 from tfp_vae.cli.app import one_line
 from tfp_vae.cli.app import run as run_command
 from tfp_vae.errors import InputError
+from tfp_vae.whole_files import replacing
 from training.config import KL_NAMES, Config
 
 if TYPE_CHECKING:
@@ -88,8 +89,9 @@ def evaluate(
     with warnings.catch_warnings():  # of characters of a label that the font does not have
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(files[1], dpi=120)
-    files[0].write_text(json.dumps(values, indent=2) + "\n")
-    print(f"{folder}: {len(images)} test images of {config.dataset}")
+    with replacing(files[0], "w") as file:
+        file.write(json.dumps(values, indent=2) + "\n")
+    print(one_line(f"{folder}: {len(images)} test images of {config.dataset}"))
     print(table(found, model.description.kl))
     if ppca is not None:
         fitted = f"{ppca.latents} latents, fitted to {ppca.images:,} training images"

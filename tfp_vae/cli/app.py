@@ -70,8 +70,12 @@ def open_standard_streams() -> None:
 
 
 def one_line(text: str) -> str:
-    """`text` in one line, with the characters escaped that control a terminal."""
-    line = " ".join(text.split())
+    """`text` in one line, with the characters escaped that control a terminal.
+
+    White space with a line break, or another one than spaces, becomes one space: a name keeps its
+    spaces.
+    """
+    line = re.sub(r"\s*[^\S ]\s*", " ", text.strip())
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 

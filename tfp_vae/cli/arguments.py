@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from cyclopts.validators import Number
 from tfp_vae.errors import InputError
 from tfp_vae.images.colours import colour
 
+ROW_AND_ARRAY = re.compile(r"(\.np[yz]):.*", re.IGNORECASE | re.DOTALL)  # after an array's file
 MAX_NUMBER = 1e30  # in size, of latents, which are float32
 
 
@@ -98,14 +100,23 @@ ConversionFlags = Annotated[Conversion, Parameter(name="*")]
 ReadingFlags = Annotated[Reading, Parameter(name="*")]
 
 
-def output(out: Path, kinds: Sequence[str], given: str | None = None) -> tuple[Path, str]:
+def output(
+    out: Path, kinds: Sequence[str], given: str | None = None, *, reads: Sequence[str | Path] = ()
+) -> tuple[Path, str]:
     """Which file to write, and as which of `kinds` ("png", "npz"): by its suffix, or as `given`.
+
+    Args:
+      out: the file that the command was given.
+      kinds: what can be written.
+      given: the kind, where a flag says it.
+      reads: the sources of images, and the files, that the command reads.
 
     Returns:
       (path, kind); a path without that kind's suffix is given it.
 
     Raises:
-      InputError: neither names a kind, they disagree, or the file cannot be written.
+      InputError: neither names a kind, they disagree, the file cannot be written, or it is one of
+        those that are read.
     """
     if not out.name:
         raise InputError(f"{out}: a folder: expected a file to write")
@@ -118,6 +129,10 @@ def output(out: Path, kinds: Sequence[str], given: str | None = None) -> tuple[P
         raise InputError(f"--format {given}: {out}: expected a file that ends in .{given}")
     path = out if suffix == kind else out.with_name(f"{out.name}.{kind}")
     check_writable(path)
+    for source in reads:
+        file = ROW_AND_ARRAY.sub(r"\1", str(source))
+        if os.path.exists(file) and path.exists() and path.samefile(file):
+            raise InputError(f"{path}: the command reads it: expected another file to write")
     return path, kind
 
 
@@ -132,8 +147,11 @@ def check_writable(out: Path) -> None:
             raise InputError(f"{out}: a folder: expected a file to write")
         if not out.parent.is_dir():
             raise InputError(f"{out}: no folder {out.parent}: expected one that can be written")
-        with open(out, "ab") if out.exists() else tempfile.TemporaryFile(dir=out.parent):
+        with tempfile.TemporaryFile(dir=out.parent):
             pass
+        if out.exists():
+            with open(out, "ab"):
+                pass
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from error
 
@@ -144,6 +162,6 @@ def check_folder(folder: Path) -> None:
     Raises:
       InputError: it is a file; or it, or the folder it is to be made in, cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not folder.is_dir():
         raise InputError(f"{folder}: a file: expected a folder")
-    check_writable(folder / ".new" if folder.is_dir() else folder)
+    check_writable(folder / ".new" if os.path.isdir(folder) else folder)

@@ -8,7 +8,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from tfp_vae.cli import arguments as cli
-from tfp_vae.cli.app import one_line
+from tfp_vae.cli.app import flag, one_line, with_name
 from tfp_vae.errors import InputError
 
 HELD_OUT_EVERY = 10  # every tenth image is held out, to measure how well a mixture predicts
@@ -36,7 +36,7 @@ def encode(
     Of a Normal, a .npz gets scale_tril too. See the files of --projector LOGDIR with `tensorboard
     --logdir LOGDIR`.
     """
-    out, kind = cli.output(out, ("csv", "npz"))
+    out, kind = cli.output(out, ("csv", "npz"), reads=images)
     if projector is not None:
         cli.check_folder(projector)
     import tfp_vae
@@ -57,13 +57,13 @@ def encode(
     else:
         arrays.pop("scale_tril", None)
         outputs.write_table(out, texts, **arrays)
-    print(f"{len(found.names)} images, {model.latent_size} latents: {out}")
+    print(one_line(f"{len(found.names)} images, {model.latent_size} latents: {out}"))
     if projector is not None:
         from tfp_vae.cli import projector as files
 
         latents = arrays["code" if model.description.has_codes else "mean"]
         files.write(projector, model.vectors(latents), texts, found.pixels)
-        print(f"to see them: tensorboard --logdir {projector}")
+        print(one_line(f"to see them: tensorboard --logdir {projector}"))
 
 
 @search.command
@@ -83,7 +83,7 @@ def build(
     reading: cli.ReadingFlags = cli.Reading(),
 ) -> None:
     """Write an index of the latents of a collection."""
-    index, _ = cli.output(index, ("npz",))
+    index, _ = cli.output(index, ("npz",), reads=images)
     import tfp_vae
     from tfp_vae.cli import inputs
     from tfp_vae.latent_space.search import Index
@@ -102,7 +102,7 @@ def build(
         scales = posterior.scale_tril
         built = Index(posterior.mean, names=names, scale_trils=scales, labels=labels)
     built.save(index, fingerprint=model.fingerprint)
-    print(f"{len(found.names)} images: {index}")
+    print(one_line(f"{len(found.names)} images: {index}"))
 
 
 @search.command
@@ -124,7 +124,7 @@ def query(
     To draw OUT, the images found are read again from the paths that the index holds.
     """
     if out is not None:
-        out, _ = cli.output(out, ("png",))
+        out, _ = cli.output(out, ("png",), reads=(index, image))
     import numpy as np
 
     import tfp_vae
@@ -170,7 +170,7 @@ def mixture(
 
     Every tenth image is held out; the log-likelihoods of prior and mixture there are printed.
     """
-    file, _ = cli.output(file, ("npz",))
+    file, _ = cli.output(file, ("npz",), reads=images)
     import numpy as np
 
     import tfp_vae
@@ -186,11 +186,15 @@ def mixture(
             f"--components {components}: {len(latents)} images: expected more images, "
             f"at least {HELD_OUT_EVERY} and 10 for every 9 components"
         )
-    fitted = mixtures.fit(latents[~held_out], components=components, seed=seed)
+    try:
+        fitted = mixtures.fit(latents[~held_out], components=components, seed=seed)
+    except InputError as error:
+        raise InputError(with_name(str(error), flag)) from error
     mixtures.save(fitted, file, fingerprint=model.fingerprint)
     found = mixtures.log_likelihoods(fitted, latents[held_out], model)
     prior = "" if found.prior is None else f"prior {found.prior:.3f}, "
     print(
         f"mean log-likelihood of {held_out.sum()} held-out latent means, nats: "
-        f"{prior}mixture {found.mixture:.3f}\n{components} components: {file}"
+        f"{prior}mixture {found.mixture:.3f}"
     )
+    print(one_line(f"{components} components: {file}"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from tfp_vae.cli import arguments as cli
+from tfp_vae.cli.app import one_line
 from tfp_vae.cli.pictures import GridOut
 from tfp_vae.errors import InputError
 
@@ -27,7 +28,7 @@ def compress(
     Prints bits per pixel, the bits per pixel that the prior would need (by arithmetic coding, which
     is not done), and the PSNR of what decompress makes of the file.
     """
-    out, _ = cli.output(out, ("npz",))
+    out, _ = cli.output(out, ("npz",), reads=images)
     import numpy as np
 
     from tfp_vae.cli import inputs
@@ -43,11 +44,12 @@ def compress(
     of_prior = -model.log_prior(codes).mean() / math.log(2.0)
     error = np.mean((model.decode(codes) - floats(found.pixels[:]).numpy()) ** 2)
     psnr = math.inf if error == 0 else -10.0 * math.log10(error)
-    print(
+    line = (
         f"{len(codes)} images, {model.latent_size} codes of {width} bits each: "
         f"{model.latent_size * width / pixels:.4f} bits per pixel "
         f"({of_prior / pixels:.4f} under the prior), PSNR {psnr:.2f} dB: {out}"
     )
+    print(one_line(line))
 
 
 def decompress(
@@ -57,7 +59,7 @@ def decompress(
     /,
 ) -> None:
     """Draw the images of a file that compress wrote, or write the arrays name and image."""
-    out, kind = cli.output(out, ("png", "npz"))
+    out, kind = cli.output(out, ("png", "npz"), reads=(file,))
     from tfp_vae.cli import outputs
     from tfp_vae.latent_space import packing
 
@@ -68,7 +70,7 @@ def decompress(
         outputs.write_arrays(out, name=found.names, image=images)
     else:
         outputs.write_grid(out, images)
-    print(f"{len(images)} images: {out}")
+    print(one_line(f"{len(images)} images: {out}"))
 
 
 def _of_codes(run: Path, command: str) -> "tuple[InferenceModel, int]":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from tfp_vae.cli import arguments as cli
+from tfp_vae.cli.app import one_line
 from tfp_vae.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def interpolate(
     conversion: cli.ConversionFlags = cli.Conversion(),
 ) -> None:
     """Decode latents between those of two images; the ends are their reconstructions."""
-    path, suffix = cli.output(out, FILM, kind)
+    path, suffix = cli.output(out, FILM, kind, reads=(a, b))
     import tfp_vae
     from tfp_vae.cli import inputs
 
@@ -67,7 +68,7 @@ def traverse(
     conversion: cli.ConversionFlags = cli.Conversion(),
 ) -> None:
     """Decode an image's latents while one of them moves: a row for each of the latents."""
-    path, suffix = cli.output(out, FILM, kind)
+    path, suffix = cli.output(out, FILM, kind, reads=(image,))
     import numpy as np
 
     import tfp_vae
@@ -127,7 +128,7 @@ def arithmetic(
     reading: cli.ReadingFlags = cli.Reading(),
 ) -> None:
     """Decode an image's latents plus strength x (mean latents WITH - mean latents WITHOUT)."""
-    path, suffix = cli.output(out, FILM, kind)
+    path, suffix = cli.output(out, FILM, kind, reads=(image, *with_, *without, *labelled))
     if not strength:
         raise InputError("--strength: expected at least one number")
     groups = [("--with", with_, with_label), ("--without", without, without_label)]
@@ -174,4 +175,4 @@ def _write(path: Path, kind: str, film: "np.ndarray") -> None:
         outputs.write_arrays(path, image=film)
     else:
         outputs.write_film(path, kind, film)
-    print(f"{film.shape[0]} x {film.shape[1]} images: {path}")
+    print(one_line(f"{film.shape[0]} x {film.shape[1]} images: {path}"))

@@ -72,12 +72,14 @@ def label_of(image: str, found: Collection, known: Sequence[str]) -> str | None:
     Args:
       image: the source.
       found: what `read_one` returned for it.
-      known: labels; the folder of an image file is its label if it is among them.
+      known: labels; the nearest folder above an image file that is among them is its label.
 
     Returns:
       None where the image has no label.
     """
     if found.labels is not None:
         return found.labels[0]
-    folder = Path(found.names[0]).absolute().parent.name
-    return folder if not sources.is_array(image) and folder in known else None
+    if sources.is_array(image):
+        return None
+    folders = (folder.name for folder in Path(found.names[0]).absolute().parents)
+    return next((folder for folder in folders if folder in known), None)

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from tfp_vae.images.grids import grid, pairs, to_bytes, write_png
+from tfp_vae.whole_files import replacing
 
 FRAME_MS = 100  # how long a GIF shows one frame
 
@@ -46,12 +47,13 @@ def write_film(path: Path, kind: str, film: np.ndarray) -> None:
     first, *rest = (
         Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame) for frame in frames
     )
-    first.save(path, format="GIF", save_all=True, append_images=rest, duration=FRAME_MS, loop=0)
+    with replacing(path) as file:
+        first.save(file, "GIF", save_all=True, append_images=rest, duration=FRAME_MS, loop=0)
 
 
 def write_arrays(path: Path, **arrays: Any) -> None:
     """Writes a `.npz` of plain arrays."""
-    with open(path, "wb") as file:  # NumPy appends .npz to a file name
+    with replacing(path) as file:  # to a file's name NumPy appends .npz
         np.savez(file, **arrays)
 
 
@@ -65,7 +67,8 @@ def write_table(path: Path, texts: Mapping[str, Sequence[str]], **columns: np.nd
         f"{key}_{index}" for key, values in columns.items() for index in range(values.shape[1])
     ]
     # UTF-8 as file names have it, also where they are not valid.
-    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    text = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+    with replacing(path, "w", **text) as file:
         writer = csv.writer(file)
         writer.writerow([*texts, *header])
         rows = zip(zip(*texts.values(), strict=True), *columns.values(), strict=True)

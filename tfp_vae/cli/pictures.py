@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from tfp_vae.cli import arguments as cli
+from tfp_vae.cli.app import one_line
 from tfp_vae.errors import InputError
 
 GridOut = Annotated[Path, Parameter(help="File to write: .png or .npz.")]
@@ -27,7 +28,7 @@ def sample(
     ] = None,
 ) -> None:
     """Decode random latents into a picture, or into the arrays image and latent."""
-    out, kind = cli.output(out, ("png", "npz"))
+    out, kind = cli.output(out, ("png", "npz"), reads=() if mixture is None else (mixture,))
     if (sampler == "gaussian_mixture") != (mixture is not None):
         raise InputError(
             f"--sampler {sampler} --mixture {mixture}: expected gaussian_mixture "
@@ -50,7 +51,7 @@ def sample(
         outputs.write_arrays(out, image=images, latent=latents)
     else:
         outputs.write_grid(out, images)
-    print(f"{n} images: {out}")
+    print(one_line(f"{n} images: {out}"))
 
 
 def reconstruct(
@@ -62,7 +63,7 @@ def reconstruct(
     reading: cli.ReadingFlags = cli.Reading(),
 ) -> None:
     """Draw images with their reconstructions below, or write the arrays image, reconstruction."""
-    out, kind = cli.output(out, ("png", "npz"))
+    out, kind = cli.output(out, ("png", "npz"), reads=images)
     import tfp_vae
     from tfp_vae.cli import inputs, outputs
     from tfp_vae.inference.batches import floats
@@ -76,7 +77,7 @@ def reconstruct(
         outputs.write_arrays(out, name=names, image=originals, reconstruction=reconstructions)
     else:
         outputs.write_pairs(out, originals, reconstructions)
-    print(f"{len(names)} images: {out}")
+    print(one_line(f"{len(names)} images: {out}"))
 
 
 def denoise(
@@ -91,11 +92,11 @@ def denoise(
 
     A run that was trained with --corruption removes noise of that kind.
     """
-    out, _ = cli.output(out, ("png",))
+    out, _ = cli.output(out, ("png",), reads=(image,))
     import tfp_vae
     from tfp_vae.cli import inputs, outputs
 
     model = tfp_vae.load(run)
     noisy = inputs.read_one(model, image, conversion)
     outputs.write_image(out, model.reconstruct(noisy.pixels)[0])
-    print(f"{noisy.names[0]}: {out}")
+    print(one_line(f"{noisy.names[0]}: {out}"))

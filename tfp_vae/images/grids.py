@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from tfp_vae.whole_files import replacing
+
 MIN_SIDE = 48  # pixels: smaller images are enlarged by a whole factor
 LINE_GREY = 128  # of the lines between images, 0..255
 
@@ -59,4 +61,5 @@ def to_bytes(images: ArrayLike) -> np.ndarray:
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
     """Writes one uint8 image [H, W, C]."""
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
+    with replacing(path) as file:
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from tfp_vae.errors import InputError
 from tfp_vae.images.arrays import read_arrays
+from tfp_vae.whole_files import replacing
 
 TEXTS = ("names", "labels")  # the arrays that are texts; all others are numbers
 
@@ -21,7 +22,7 @@ def write(path: str | Path, arrays: Mapping[str, ArrayLike], *, fingerprint: str
       fingerprint: `fingerprint` of the model that the arrays were made with.
     """
     # An open file: given a path, NumPy would append the suffix .npz to it.
-    with open(path, "wb") as file:
+    with replacing(path) as file:
         np.savez(file, fingerprint=np.asarray(fingerprint), **dict(arrays))  # type: ignore[arg-type]
 
 

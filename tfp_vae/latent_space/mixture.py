@@ -49,12 +49,12 @@ def fit(latents: ArrayLike, *, components: int = 10, seed: int = 0) -> GaussianM
       seed: initialises expectation maximisation.
 
     Raises:
-      ValueError: fewer different latents than components, or no component.
+      InputError: fewer different latents than components, or no component.
     """
     latents = np.asarray(latents, np.float64)
     count = len(np.unique(latents, axis=0))
     if not 1 <= components <= count:
-        raise ValueError(
+        raise InputError(
             f"components {components}: expected 1 to {count}, the number of different latents"
         )
     mixture = GaussianMixture(components, max_iter=MAX_ITERATIONS, random_state=seed)
@@ -126,7 +126,8 @@ def load(path: str | Path, *, fingerprint: str) -> GaussianMixture:
         np.linalg.cholesky(arrays["covariances"])
     except np.linalg.LinAlgError as error:
         raise InputError(f"{path}: covariances are damaged: expected positive ones") from error
-    mixture = GaussianMixture(len(arrays["weights"]))
+    arrays["weights"] = weights / weights.sum()  # as exactly as drawing a component asks for
+    mixture = GaussianMixture(len(weights))
     for name in AXES:
         setattr(mixture, f"{name}_", arrays[name])
     return mixture
