@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +53,7 @@ def read_array(
     Raises:
       ImageError: no such file, array or row, or images of another shape.
     """
-    pixels, name, labels = _array(path, array)
+    pixels, name, labels = _array(path, array, _version(path))
     check_shape(name, pixels.shape[1:], image_shape, resize)
     rows = _rows(name, row, len(pixels))
     chosen = slice(rows.start, rows.stop)
@@ -94,9 +95,20 @@ def read_tfds(
     return Part(converted(pixels, image_shape), [f"{name}:{row}" for row in rows], labels)
 
 
+def _version(path: str) -> tuple[int, ...]:
+    """Numbers that differ for another file at a path."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # which the reader says
+        return ()
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
 # The last file stays in memory: the results of a search are read row by row from one file.
 @functools.lru_cache(maxsize=1)
-def _array(path: str, array: str | None) -> tuple[np.ndarray, str, Labels | None]:
+def _array(
+    path: str, array: str | None, version: tuple[int, ...]
+) -> tuple[np.ndarray, str, Labels | None]:
     """The images of one array of a file, its name in messages, and its labels."""
     found = arrays.read_arrays(path)
     if path.lower().endswith(".npy"):

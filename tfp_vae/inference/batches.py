@@ -168,6 +168,18 @@ def floats(images: Arrays) -> tf.Tensor:
     return batch
 
 
+def latent_tensor(latents: Arrays, dtype: str) -> tf.Tensor:
+    """A batch of latents as a tensor of the type that a model takes.
+
+    Raises:
+      InputError: NaN, infinity, or a number that the type does not hold.
+    """
+    batch = tf.cast(latents, dtype)
+    if batch.dtype.is_floating and not np.isfinite(batch).all():
+        raise InputError("latents with NaN or infinity: expected finite numbers")
+    return batch
+
+
 def _array(name: str, values: Arrays) -> Any:
     """`values`, an array if they were lists."""
     if hasattr(values, "shape"):

@@ -87,7 +87,8 @@ class Functions:
         seed = None if seed is None else batches.checked_seed(seed)
 
         def inputs(rows: slice, number: int) -> batches.Inputs:
-            latent = {"latent": tf.cast(latents[rows], self.description.latent_dtype)}
+            dtype = self.description.latent_dtype
+            latent = {"latent": batches.latent_tensor(latents[rows], dtype)}
             return latent if seed is None else {**latent, "seed": tf.constant([seed, number])}
 
         return self._batched(name, latents.shape[0], inputs, outputs=[output])[output]

@@ -128,7 +128,7 @@ class InferenceModel(Functions):
             raise InputError(f"{count} images, {latents.shape[0]} latents: expected equal numbers")
 
         def inputs(rows: slice, _: int) -> batches.Inputs:
-            latent = tf.cast(latents[rows], self.description.latent_dtype)
+            latent = batches.latent_tensor(latents[rows], self.description.latent_dtype)
             return {"image": batches.floats(images[rows]), "latent": latent}
 
         output = "log_likelihood"
@@ -182,7 +182,8 @@ class InferenceModel(Functions):
         if not isinstance(dimension, int | np.integer) or not 0 <= dimension < self.latent_size:
             raise InputError(f"dimension {dimension}: expected 0..{self.latent_size - 1}")
         column = batches.checked_numbers("values", values)
-        latents = np.tile(self._latent(image), [len(column), 1])
+        # Of codes 1.5 must not become 1.
+        latents = np.tile(self._latent(image).astype(np.float64), [len(column), 1])
         latents[:, dimension] = column
         return self.decode(latents)
 
