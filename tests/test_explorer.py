@@ -15,7 +15,7 @@ pytest.importorskip("bokeh", reason="needs Bokeh, of the extra explore")
 from helpers.explorer_page import bytes_of, page_of, shown
 
 from tfp_vae.explorer import codes, pictures, server
-from tfp_vae.explorer.collection import EncodedCollection, levels
+from tfp_vae.explorer.collection import EncodedCollection, different, levels
 from tfp_vae.explorer.state import State
 
 CODES = {"model": "vq_vae", "network": "conv", "filters": (4, 6), "codebook_size": 8}
@@ -202,6 +202,32 @@ def test_two_latents_are_the_map_and_more_are_projected(grey_images, found):
     axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
     np.testing.assert_allclose(np.abs(found.points), np.abs(centred @ axes.T), atol=1e-4)
     np.testing.assert_allclose(found.project(found.latents[:3]), found.points[:3], atol=1e-5)
+
+
+def test_equal_images_are_one_point_and_one_component(model, grey_images):
+    found = EncodedCollection(model, sources(np.repeat(grey_images[:1], 30, axis=0)))
+    assert found.plane == "the latents" and len(np.unique(found.points, axis=0)) == 1
+    assert found.mixture.n_components == 1
+
+
+def test_a_last_batch_of_dark_images_is_encoded(model, grey_images):
+    pixels = np.rint(255 * np.resize(grey_images, (513, 8, 9, 1))).astype(np.uint8)
+    pixels[512] = np.arange(72).reshape(8, 9, 1) % 2
+    found = EncodedCollection(model, sources(pixels))
+    expected = model.encode(pixels[512:].astype(np.float32) / 255)
+    np.testing.assert_allclose(found.latents[512:], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["10", "9", "-1"], ["-1", "9", "10"]),
+        (["10", "9", "--5"], ["--5", "10", "9"]),
+        (["b", "a", "b"], ["a", "b"]),
+    ],
+)
+def test_labels_are_in_the_order_of_numbers_if_they_are(labels, expected):
+    assert different(labels) == expected
 
 
 def test_latents_are_weighed_by_their_kl(model, found, grey_images):

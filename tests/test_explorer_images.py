@@ -86,6 +86,17 @@ def test_fifty_bad_files_leave_the_page_working(model, found, grey_images):
     assert page.state.chosen[-1].name == "good.png" and page._message.data["text"] == [""]
 
 
+def test_an_image_of_the_collection_can_be_chosen_again_after_a_file(model, found, grey_images):
+    page = page_of(model, found)
+    number = page._picture._row
+    number.value = 7
+    (content,) = bytes_of(grey_images[:1])
+    page._upload.source.data = {"name": ["own.png"], "content": [encoded(content)]}
+    assert page.state.chosen[-1].name == "own.png" and number.value is None
+    number.value = 7
+    assert page.state.chosen[-1].row == 7
+
+
 def test_the_images_of_a_run_s_own_data_set(tmp_path, pixels):
     found = default_images.read({"dataset": "digits"}, (8, 8, 1), BLACK)
     assert len(found.names) == 1797 and found.labels[:3] == ["0", "1", "2"]
@@ -112,3 +123,15 @@ def test_at_most_so_many_images_evenly_spaced(grey_images):
 def test_labels_that_are_numbers_are_in_their_order():
     assert different(["10", "9", "9"]) == ["9", "10"]
     assert different(["b", "a", "10"]) == ["10", "a", "b"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"skip_damaged": True}])
+def test_damaged_files_of_a_run_are_left_out_as_they_were(settings, grey_images, tmp_path):
+    for index, image in enumerate(np.rint(255 * grey_images[:3]).astype(np.uint8)):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{index}.png")
+    (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:60])
+    settings = {"dataset": str(tmp_path), **settings}
+    found = default_images.read(settings, (8, 9, 1), BLACK, skip_damaged=len(settings) == 1)
+    assert len(found.names) == 2 and "1.png" in found.left_out
+    with pytest.raises(InputError, match=r"1\.png"):
+        default_images.read({"dataset": str(tmp_path)}, (8, 9, 1), BLACK)

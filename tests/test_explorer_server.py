@@ -64,6 +64,10 @@ def test_the_page_and_its_thumbnails_are_answered(port):
     assert get(port, "/thumbnails/3")[1].startswith(b"\x89PNG")
     assert get(port, "/thumbnails/130")[0] == get(port, "/thumbnails/x")[0] == 404
     assert get(port, Host=f"localhost:{port}")[0] == 200
+    own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "image"}
+    assert get(port, "/thumbnails/3", **own)[0] == 200
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
+    assert get(port, **link)[0] == 200
 
 
 def test_all_that_the_page_needs_is_on_this_server(port):
@@ -80,7 +84,8 @@ def test_all_that_the_page_needs_is_on_this_server(port):
 @pytest.mark.parametrize(
     "headers",
     [{"Host": "evil.example"}, {"Host": "evil.example:{port}"}, {"Origin": "http://evil.example"},
-     {"Origin": "null"}, {"Host": "127.0.0.1:1"}, {"Origin": "https://127.0.0.1:{port}"}],
+     {"Origin": "null"}, {"Host": "127.0.0.1:1"}, {"Origin": "https://127.0.0.1:{port}"},
+     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}],
     ids=lambda headers: "-".join(*headers.items()),
 )  # fmt: skip
 def test_another_host_or_origin_is_refused(port, path, headers):
@@ -182,9 +187,12 @@ def test_a_signal_ends_it_in_one_line(number, place, clean_environment):
     argv = [sys.executable, "-m", "tfp_vae", "explore", "run", "--port", "0"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(argv, cwd=place, env=clean_environment, **streams) as process:
-        lines = [process.stdout.readline(), process.stdout.readline()]
-        port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", lines[1])[1])
-        assert lines[0].startswith("no map, samples only") and get(port)[0] == 200
-        process.send_signal(number)
-        assert process.communicate(timeout=60) == ("", "stopped\n")
+        try:
+            lines = [process.stdout.readline(), process.stdout.readline()]
+            port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", lines[1])[1])
+            assert lines[0].startswith("no map, samples only") and get(port)[0] == 200
+            process.send_signal(number)
+            assert process.communicate(timeout=60) == ("", "stopped\n")
+        finally:
+            process.kill()  # otherwise a test that fails would wait for it
     assert process.returncode == 128 + number

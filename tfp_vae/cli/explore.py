@@ -82,7 +82,11 @@ def _own_images(model: "InferenceModel", reading: cli.Reading) -> "Collection | 
     assert model.path is not None
     settings = read_json(model.path, "config.json")
     try:
-        return default_images.read(settings, model.image_shape, inputs.background(model, reading))
+        background = inputs.background(model, reading)
+        found = default_images.read(settings, model.image_shape, background, reading.skip_damaged)
     except (InputError, OSError) as error:
         print(one_line(f"no map, samples only: give IMAGES for one ({error})"), flush=True)
         return None
+    if found.left_out:
+        print(one_line(found.left_out), flush=True)
+    return found

@@ -1,6 +1,7 @@
 """A collection of images in a model's latent space: where each is, and what the latents hold."""
 
 import functools
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class EncodedCollection:
 
     @staticmethod
     def _needs_a_plane(vectors: np.ndarray) -> bool:
-        return vectors.shape[1] > 2 and len(vectors) > 1
+        return vectors.shape[1] > 2 and bool(np.any(vectors != vectors[:1]))
 
     def _weigh(self, mean: np.ndarray, stddev: np.ndarray) -> None:
         """KL of N(mean, stddev^2) from N(0, 1) where that is the KL of one latent, else a spread.
@@ -104,7 +105,8 @@ class EncodedCollection:
     @functools.cached_property
     def mixture(self) -> "GaussianMixture":
         """A Gaussian mixture fitted to the latents, at first use."""
-        components = min(MAX_COMPONENTS, max(1, len(self.latents) // 10))
+        different = len(np.unique(self.latents, axis=0))
+        components = min(MAX_COMPONENTS, different, max(1, len(self.latents) // 10))
         return mixtures.fit(self.latents, components=components)
 
 
@@ -115,7 +117,7 @@ def _moments(model: InferenceModel, pixels: Any) -> tuple[np.ndarray, np.ndarray
     with progress_bar(len(mean), "encode") as bar:
         for start in range(0, len(mean), BATCH):
             rows = slice(start, start + BATCH)
-            mean[rows], stddev[rows], _ = model.posterior(pixels[rows])
+            mean[rows], stddev[rows], _ = model.posterior(floats(pixels[rows]))
             bar.update(len(mean[rows]))
     return mean, stddev
 
@@ -138,5 +140,5 @@ def informative_first(weights: np.ndarray | None, which: np.ndarray) -> np.ndarr
 def different(labels: list[str]) -> list[str]:
     """The different labels, in the order of numbers where they are numbers."""
     known = set(labels)
-    numbers = all(label.lstrip("-").isdecimal() for label in known)
+    numbers = all(re.fullmatch(r"-?\d+", label) for label in known)
     return sorted(known, key=int if numbers else None)

@@ -12,13 +12,16 @@ from tfp_vae.images.sources import Collection
 SPLITS = ("test", "validation", "train")  # the first that there is
 
 
-def read(settings: dict[str, Any], image_shape: Shape, background: Colour) -> Collection:
+def read(
+    settings: dict[str, Any], image_shape: Shape, background: Colour, skip_damaged: bool = False
+) -> Collection:
     """The images of the data set that a `config.json` names: the test images, if they are a split.
 
     Args:
       settings: what `config.json` holds.
       image_shape: (H, W, C) of the model.
       background: what transparent images are composited on.
+      skip_damaged: whether to leave out damaged files, as a run does that was told to.
 
     Raises:
       InputError: no data set is named, or its images cannot be read here.
@@ -31,7 +34,13 @@ def read(settings: dict[str, Any], image_shape: Shape, background: Colour) -> Co
         names = [f"digits:{row}" for row in range(len(pixels))]
         labels = [str(each) for each in classes]
         return Collection(array_sources.converted(pixels, image_shape), names, labels)
-    return sources.read([_source(name)], image_shape, resize=True, background=background)
+    return sources.read(
+        [_source(name)],
+        image_shape,
+        resize=True,
+        background=background,
+        skip_damaged=skip_damaged or settings.get("skip_damaged") is True,
+    )
 
 
 def _source(name: str) -> str:

@@ -59,8 +59,8 @@ class PicturePanel:
     def update(self) -> None:
         """Shows which image was chosen last."""
         chosen = self.page.state.chosen
-        if chosen and chosen[-1].row is not None:
-            self._row.value = chosen[-1].row
+        if chosen:
+            self._row.value = chosen[-1].row  # none of a file of the user's own
 
     def _set_kind(self) -> None:
         self.page.state.noisy = self._kind.active == DRAW

@@ -51,7 +51,8 @@ class LocalRouter(Router):
 
     The browser of a person may run pages of other people. Such a page names its own origin in what
     it asks of another one, or, if its host's name was made to mean 127.0.0.1 (DNS rebinding), has
-    that name in the header Host.
+    that name in the header Host. Of its pictures, scripts and frames, which have no origin, the
+    browser says that they are asked for across sites; a link to this page may be followed.
     """
 
     def __init__(self, application: BokehTornado, port: int) -> None:
@@ -61,7 +62,10 @@ class LocalRouter(Router):
     def find_handler(self, request: httputil.HTTPServerRequest, **_: Any) -> Any:
         """The application's handler, or one that answers 403."""
         origins = [*(f"http://{host}" for host in self.hosts), None]
-        if request.host in self.hosts and request.headers.get("Origin") in origins:
+        headers = request.headers
+        own = headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
+        own = own or headers.get("Sec-Fetch-Dest") == "document"
+        if own and request.host in self.hosts and headers.get("Origin") in origins:
             return self.application.find_handler(request)
         refused = {"status_code": 403}
         return self.application.get_handler_delegate(request, web.ErrorHandler, refused)
