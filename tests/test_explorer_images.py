@@ -92,6 +92,7 @@ def test_an_image_of_the_collection_can_be_chosen_again_after_a_file(model, foun
     number.value = 7
     (content,) = bytes_of(grey_images[:1])
     page._upload.source.data = {"name": ["own.png"], "content": [encoded(content)]}
+    page.draw()
     assert page.state.chosen[-1].name == "own.png" and number.value is None
     number.value = 7
     assert page.state.chosen[-1].row == 7
