@@ -155,7 +155,7 @@ import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from tfp_vae.layers.vector_quantizer import VectorQuantizer
-vectors = np.random.default_rng(0).normal(size=(20, 40, 3)).astype(np.float32)
+vectors = np.random.default_rng(0).normal(size=(20, 41, 3)).astype(np.float32)
 
 def book(strategy):
     with strategy.scope():
@@ -164,6 +164,7 @@ def book(strategy):
         quantizer.built = True
         quantizer.codebook.assign(np.eye(6)[:, :3] * 5)
         quantizer.sums.assign(quantizer.codebook)
+        quantizer.counts.assign([1, 1, 1, 1, 0, 0])  # two are dead at once
 
     @tf.function
     def step(batch):
@@ -171,7 +172,7 @@ def book(strategy):
 
     count = strategy.num_replicas_in_sync
     for batch in vectors:
-        parts = np.split(batch, count)
+        parts = np.array_split(batch, count)  # 21 and 20 vectors
         step(strategy.experimental_distribute_values_from_function(
             lambda context: tf.constant(parts[context.replica_id_in_sync_group])))
     return quantizer.codebook.numpy()

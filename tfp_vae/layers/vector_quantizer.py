@@ -107,14 +107,17 @@ class VectorQuantizer(Quantizer):
     def _restarts(self, vectors: tf.Tensor) -> tf.Tensor:
         """For each code one vector of the global batch [K, C]: this replica's own, 0 elsewhere."""
         replicas = tf.distribute.get_replica_context()
-        own = tf.shape(vectors)[0]
+        own, number = tf.shape(vectors)[0], replicas.replica_id_in_sync_group
+        # Of a batch that the replicas cannot share equally each has another number of vectors.
+        counts = own * tf.one_hot(number, replicas.num_replicas_in_sync, dtype=tf.int32)
+        counts = replicas.all_reduce("SUM", counts)
         place = tf.random.stateless_uniform(
             [self.codebook_size],
             self.next_seed(of_replica=False),
-            maxval=own * replicas.num_replicas_in_sync,
+            maxval=tf.reduce_sum(counts),
             dtype=tf.int32,
         )
-        place -= own * replicas.replica_id_in_sync_group
+        place -= tf.cumsum(counts, exclusive=True)[number]
         here = (place >= 0) & (place < own)
         chosen = tf.gather(vectors, tf.clip_by_value(place, 0, own - 1))
         return tf.where(here[:, tf.newaxis], chosen, 0.0)
