@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from helpers.models import small_vae
 
@@ -47,6 +48,28 @@ def test_a_normal_s_variance_ends_at_the_mean_squared_error(images):
     vae.fit(images, batch_size=200, epochs=100, verbose=0)
     error = np.mean((vae.predict(images, verbose=0) - images) ** 2)
     assert float(layer_of(vae).scale) ** 2 == pytest.approx(error, rel=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_samples": 3}, {"objective": "iwae"}])
+def test_images_without_weight_do_not_move_the_scale(options, images):
+    if options:
+        options = {**options, "posterior": "independent_normal"}
+    count = len(images)
+    doubled = np.concatenate([images, np.zeros_like(images)])
+    weights = np.repeat([2.0, 0.0], count).astype(np.float32)
+    scales = []
+    for given, weight in ((images, None), (doubled, weights)):
+        vae = small_vae(
+            **{"posterior": "deterministic", **options}, likelihood="independent_normal"
+        )
+        for variable in vae.trainable_variables:
+            variable.assign(tf.zeros_like(variable))  # whatever is drawn, the mean is grey
+        vae.compile(tf_keras.optimizers.SGD(0.0))
+        vae.fit(given, given, sample_weight=weight, batch_size=2 * count, epochs=30, verbose=0)
+        scales.append(float(layer_of(vae).scale))
+    assert scales[0] == pytest.approx(scales[1], rel=1e-4)
+    vae.fit(doubled, doubled, sample_weight=0 * weights, batch_size=2 * count, verbose=0)
+    assert float(layer_of(vae).scale) == scales[1]
 
 
 def test_a_step_is_an_exponential_moving_average(images):

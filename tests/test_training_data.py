@@ -70,6 +70,36 @@ def test_pairs_and_validation_are_checked_too():
     vae.fit((GREY[i : i + 4] for i in (0, 4, 8)), steps_per_epoch=2, epochs=1, verbose=0)
 
 
+@pytest.mark.parametrize(
+    "likelihood",
+    ["independent_bernoulli", "continuous_bernoulli", "independent_normal", "discretized_logistic"],
+)
+@pytest.mark.parametrize("kind", ["float64", "float16"])
+def test_floats_of_every_size_train_alike(kind, likelihood):
+    images, found = GREY.astype(kind), []
+    for wrapped in (images.astype(np.float32), stream(images)):
+        tf_keras.utils.set_random_seed(0)
+        vae = small_vae(likelihood=likelihood)
+        fitted = vae.fit(wrapped, batch_size=12, epochs=2, shuffle=False, verbose=0)
+        found.append(fitted.history["loss"])
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (GREY[:0], r"images of shape \(0, 8, 9, 1\): expected \(N, 8, 9, 1\), N >= 1"),
+        ({"x": GREY}, "images: a dict: expected an array or a tensor"),
+        ([GREY], "images: a list: expected an array or a tensor"),
+        (stream({"image": GREY}), "images: a dict: expected an array or a tensor"),
+    ],
+    ids=["none", "dict", "list", "stream of dicts"],
+)
+def test_what_is_no_batch_of_images_is_refused(data, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        small_vae().fit(data, verbose=0)
+
+
 def test_noise_around_normal_pixels_is_no_mistake():
     noisy = GREY + RNG.normal(size=GREY.shape).astype(np.float32)
     small_vae(likelihood="independent_normal").fit(noisy, verbose=0)

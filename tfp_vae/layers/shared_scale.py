@@ -1,6 +1,7 @@
 """One scale for all pixels of a likelihood, fitted by maximum likelihood while a model trains."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ class SharedScale(PerPixel):
     def score(self, pixels: Any, images: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
         """The mean over pixels of d log p(x|z) / d log scale: a scalar, 0 at the optimum.
 
-        `weights` [N] are those of the images, as `weighted_mean` takes them.
+        `weights` [N] are those of the images, 1 on average, as `weighted_mean` takes them.
         """
         raise TypeError(f"{type(self).__name__} does not define score()")
 
@@ -97,15 +98,20 @@ class SharedScale(PerPixel):
         Args:
           likelihood: p(x|z) as the layer returned it, before the optimizer's step.
           images: x, [B, H, W, C].
-          weights: of the images, [B], 1 on average; None weighs them all alike. Where the loss
-            weighs several draws for each image, these weights, since its derivative by the scale
-            does too.
+          weights: of the images, [B], none below 0; None weighs them all alike. Where the loss
+            weighs images, or several draws for each of them, these weights, since its derivative by
+            the scale does too. If all are 0, nothing moves.
         """
         if self.fixed_scale is not None:
             return
         pixels = likelihood.distribution
-        score = self.score(pixels, tf.cast(images, tf.float32), weights)
-        score = tf.distribute.get_replica_context().all_reduce("MEAN", score)
+        mean_of_replicas = partial(tf.distribute.get_replica_context().all_reduce, "MEAN")
+        mean = tf.ones([])
+        if weights is not None:
+            mean = mean_of_replicas(tf.reduce_mean(weights))
+            weights = tf.math.divide_no_nan(weights, mean)
+        score = mean_of_replicas(self.score(pixels, tf.cast(images, tf.float32), weights))
+        score = tf.where(mean > 0.0, score, 0.0)
         change = CALIBRATION_RATE * 2.0 / self.fisher_information * score
         self._assign(pixels.scale * tf.sqrt(1.0 + change))
 

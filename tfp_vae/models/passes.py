@@ -49,6 +49,13 @@ class Pass(NamedTuple):
     posterior: tfd.Distribution | None = None
     """q(z|x), where there is one draw."""
 
+    @property
+    def weights_of_images(self) -> tf.Tensor | None:
+        """Of each of `targets` in the loss, [K * B]; None: all alike."""
+        given = [each for each in (self.weights, self.sample_weight) if each is not None]
+        flat = [tf.reshape(tf.cast(each, tf.float32), [-1]) for each in given]
+        return tf.math.reduce_prod(flat, axis=0) if flat else None
+
 
 class Drawn(NamedTuple):
     """K draws of a batch, under an objective."""

@@ -168,7 +168,7 @@ class VAE(CompiledModel):
           InputError: images of another shape than the model's, or of values outside [0, 1].
         """
         shape, likelihood_layer = self.encoder.input_shape[1:], self.decoder.layers[-1]
-        for data in (x if y is None else (x, y), validation_data):
+        for data in ((x, y) if y is not None or isinstance(x, list) else x, validation_data):
             check_training_data(data, shape, likelihood_layer)
         return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
 
@@ -195,6 +195,7 @@ class VAE(CompiledModel):
         targets = images if targets is None else targets
         if not (images.dtype.is_floating and targets.dtype.is_floating):
             raise InputError(f"images of {images.dtype.name}: expected floats in [0, 1]")
+        images, targets = tf.cast(images, tf.float32), tf.cast(targets, tf.float32)
         done = self._pass(passes.Batch(images, targets, sample_weight), training)
         # Keras scales a loss to be summed over the replicas; its mean counts a batch by its size.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -218,7 +219,7 @@ class VAE(CompiledModel):
         """Moves, after the optimizer's step, what is fitted without a gradient."""
         likelihood_layer = self.decoder.layers[-1]
         if isinstance(likelihood_layer, SharedScale):
-            likelihood_layer.calibrate(done.likelihood, done.targets, done.weights)
+            likelihood_layer.calibrate(done.likelihood, done.targets, done.weights_of_images)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         return self._forward(data, training=False)[1]
