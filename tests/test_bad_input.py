@@ -107,6 +107,14 @@ BAD_INPUT = [
         ("--posterior", "deterministic", "--kl-warmup-epochs", "2"),
         "--kl-warmup-epochs 2: posterior deterministic has no KL: expected 0",
     ),
+    (
+        ("--model", "vq_vae", "--network", "conv", "--kl-warmup-epochs", "2"),
+        "--kl-warmup-epochs 2: that of codes is a number: expected 0",
+    ),
+    (
+        ("--model", "vq_vae", "--network", "conv", "--beta", "2"),
+        "--beta 2.0: not for model vq_vae, whose latents are codes",
+    ),
     (("--learning-rate-schedule", "linear"), "--learning-rate-schedule"),
     (("--corruption", "blur"), "--corruption"),
     (("--corruption", "masking", "--corruption-level", "0"), "--corruption-level 0: input should"),

@@ -31,7 +31,8 @@ def test_a_run_says_what_it_is(never_stopped):
     assert "the prior of the codes, 3 epochs at most:" in printed
     metrics = json.loads((folder / "metrics.json").read_text())
     config = json.loads((folder / "config.json").read_text())
-    assert not {"posterior", "prior", "latent_size", "free_bits"} & config.keys()
+    absent = {"posterior", "prior", "latent_size", "free_bits", "beta", "kl_warmup_epochs"}
+    assert not absent & config.keys()
     assert metrics["num_latents"] == 4 and 0 < metrics["usage"] <= 1
     assert "active_units" not in metrics
     assert metrics["kl"] < 4 * np.log(8.0)  # what the uniform prior has
@@ -49,7 +50,7 @@ def test_a_run_says_what_it_is(never_stopped):
     ],
 )
 def test_a_stopped_run_ends_with_the_bits_it_would_have_had(
-    phase, never_stopped, tmp_path, monkeypatch
+    phase, never_stopped, tmp_path, monkeypatch, capsys
 ):
     save = checkpoints.Checkpoints.on_epoch_end
 
@@ -61,6 +62,11 @@ def test_a_stopped_run_ends_with_the_bits_it_would_have_had(
     monkeypatch.setattr(checkpoints.Checkpoints, "on_epoch_end", stopped)
     with pytest.raises(RuntimeError, match="the power went"):
         in_process(*TINY, "--output-dir", tmp_path)
+    if phase is CodePriorModel:
+        longer = [*TINY]
+        longer[longer.index("--epochs") + 1] = 4
+        assert in_process(*longer, "--output-dir", tmp_path, "--resume") == 2
+        assert capsys.readouterr().err.endswith("expected the same: its model is trained\n")
     assert trained(*TINY, "--output-dir", tmp_path, "--resume") == 0
     names = ("history.csv", "prior_history.csv", "metrics.json", "README.md")
     assert_same_end(tmp_path / "digits" / "1", never_stopped[0], *names)

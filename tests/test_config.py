@@ -92,3 +92,15 @@ assert "tensorflow" not in sys.modules
     assert "--kl-warmup-epochs" in result.stdout
     places = [result.stdout.index(f"─ {group} ─") for group in GROUPS]
     assert places == sorted(places) and result.stdout.index("--prior") > places[1]
+
+
+@pytest.mark.parametrize("dataset", ["my  photos", "-x", "--seed", "a'b"])
+def test_the_words_of_a_command_give_the_settings_again(dataset):
+    given = []
+
+    def fit(*, config: Annotated[Config, FLAGS] = Config()):
+        given.append(config)
+
+    config = Config(dataset=dataset, epochs=3)
+    assert run(fit, "training.fit", config.flags()) == 0
+    assert given == [config]

@@ -167,11 +167,10 @@ class Config(PartSettings):
             raise InputError(
                 f"prior_epochs {self.prior_epochs}: only for model {', '.join(MODELS_OF_CODES)}"
             )
-        if self.kl_warmup_epochs and self.posterior == "deterministic":
-            raise InputError(
-                f"kl_warmup_epochs {self.kl_warmup_epochs}: posterior deterministic has no KL: "
-                "expected 0"
-            )
+        of_codes = self.model in MODELS_OF_CODES
+        if self.kl_warmup_epochs and (of_codes or self.posterior == "deterministic"):
+            why = "that of codes is a number" if of_codes else "posterior deterministic has no KL"
+            raise InputError(f"kl_warmup_epochs {self.kl_warmup_epochs}: {why}: expected 0")
         if self.jit_compile == "true" and self.strategy != "none":
             raise InputError(f"jit_compile true: only for strategy none, not {self.strategy}")
         if self.resume and self.restart:
@@ -221,6 +220,9 @@ class Config(PartSettings):
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if name in without or value == field.default:
+                continue
+            if isinstance(value, str) and value.startswith("-"):
+                words.append(f"{flag(name)}={value}")
                 continue
             words.append(flag(name))
             if value is not True:

@@ -67,12 +67,12 @@ def build(
       latent_size: likewise.
       kl: likewise.
       free_bits: likewise.
+      beta: likewise.
       quantizer: as `CodePath` takes it.
       codebook_size: likewise.
       code_size: likewise.
       prior_width: as `CodePrior` takes it.
       prior_blocks: likewise.
-      beta: of `QuantizedVAE`.
       seed: of the codes.
       **objective: of `QuantizedVAE`.
 
@@ -84,6 +84,7 @@ def build(
         "prior": (prior, PRIORS.default),
         "latent_size": (latent_size, DEFAULT_SIZE),
         "free_bits": (free_bits, 0.0),
+        "beta": (beta, 1.0),  # the KL of codes is a number
     }
     for name, (given, default) in fixed.items():
         if given is not default and given != default:
@@ -128,9 +129,7 @@ def build(
     parameters = trunk.parameters(x, start, likelihood_layer.spread)
     of_codes = tf_keras.Model(embedded, parameters, name="trunk")
     code_prior = CodePrior(path.sizes, codebook_size, prior_width, prior_blocks)
-    made = MODELS[model].load()(
-        features, path, of_codes, likelihood_layer, code_prior, beta=beta, **objective
-    )
+    made = MODELS[model].load()(features, path, of_codes, likelihood_layer, code_prior, **objective)
     if images is not None:
         path.start(features(to_float(images), training=False).numpy())
     if isinstance(likelihood_layer, SharedScale):

@@ -21,6 +21,7 @@ from training.config_json import DataSet
 
 PACKAGES = ("tensorflow", "tensorflow-probability", "tf-keras", "numpy")
 CHECKPOINTS = "checkpoints"
+PRIOR_CHECKPOINTS = "prior"  # in that folder, once the prior of codes is fitted
 # In `samples/`, of codes, whose prior is fitted after the epochs of the other pictures.
 FITTED_PRIOR = "fitted-prior.png"
 LOCK = ".lock"  # beside the versions; held while one of them is trained
@@ -128,15 +129,17 @@ def _check_settings(config: Config, path: Path) -> None:
     may_change = (*MAY_CHANGE, *config.chosen_later)
     differ = [name for name in now if name not in may_change and now[name] != before[name]]
     epochs = before["epochs"], now["epochs"]
-    if "epochs" in differ and "auto" not in epochs and epochs[1] > epochs[0]:
+    of_prior = any((path / CHECKPOINTS / PRIOR_CHECKPOINTS).glob("step-*.index"))
+    if "epochs" in differ and "auto" not in epochs and epochs[1] > epochs[0] and not of_prior:
         differ.remove("epochs")
     if "kl" in differ and (before["kl"], now["kl"]) == ("exact", "auto"):
         differ.remove("kl")  # version 0.1.0 had no `auto`, and all its models have a closed form
     if differ:
         each = ", ".join(f"{flag(name)} {_written(now[name])}" for name in differ)
         was = ", ".join(_written(before[name]) for name in differ)
+        more = ": its model is trained" if of_prior else ", or more --epochs"
         raise InputError(
-            f"--resume: {each}: {path} was started with {was}: expected the same, or more --epochs"
+            f"--resume: {each}: {path} was started with {was}: expected the same{more}"
         )
 
 
