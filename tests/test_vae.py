@@ -191,12 +191,34 @@ def test_bytes_are_refused_instead_of_trained_on():
             "per_pixel: only for likelihood independent_normal",
         ),
         ({"image_shape": (8, 8)}, r"image_shape \(8, 8\)"),
+        ({"image_shape": (8.5, 8, 1)}, r"image_shape \(8\.5, 8, 1\): expected \(height, width"),
+        ({"image_shape": 8}, r"image_shape 8: expected \(height, width, channels\)"),
+        ({"image_shape": "abc"}, r"image_shape abc: expected \(height, width, channels\)"),
+        ({"beta": "x"}, "beta x: expected a number >= 0"),
+        ({"latent_size": 4.0}, r"latent_size 4\.0: only for model hierarchical: expected one num"),
+        ({"latent_size": None}, "latent_size None: only for model hierarchical"),
+        (
+            {"latent_size": 8.0, "model": "hierarchical"},
+            r"latent_size 8\.0: expected a number >= 1",
+        ),
+        ({"latent_size": (8, 2.5), "model": "hierarchical"}, r"latent_size 8 2\.5: expected a num"),
+        ({"images": np.full((2, 8, 8, 1), 255)}, "images of int64: expected floats"),
+        ({"images": np.full((2, 8, 8, 1), 255.0)}, r"from 255 to 255: expected 0\.\.1"),
+        ({"images": np.full((2, 8, 8, 1), np.nan)}, r"from nan to nan: expected 0\.\.1"),
+        ({"beta": 2.0, "model": "vq_vae", "network": "conv"}, "beta 2.0: not for model vq_vae"),
     ],
     ids=str,
 )
 def test_what_cannot_be_built_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         tfp_vae.build_vae(**{"image_shape": (8, 8, 1), **options})
+
+
+def test_numbers_of_numpy_and_lists_of_images_are_taken(grey_images):
+    options = {"likelihood": "independent_normal", "images": list(grey_images[:9])}
+    assert tfp_vae.build_vae((8, 9, 1), np.int64(3), **options).prior_layer.latent_size == 3
+    vae = tfp_vae.build_vae(np.array([8, 9, 1]), np.int64(4), model="hierarchical", **options)
+    assert vae.encoder.layers[-1].top_down.sizes == [2, 4]
 
 
 # XLA never frees what it has compiled: the others are for `-m slow`.

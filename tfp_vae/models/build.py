@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tfp_vae.layers.posteriors import MultivariateNormalTriL
 from tfp_vae.layers.shared_scale import SharedScale
 from tfp_vae.layers.sparse import CodeNoise, SigmoidCode
 from tfp_vae.models import MODELS_OF_CODES, PARTS, build_hierarchical, build_quantized
+from tfp_vae.models.checks import checked_shape
 from tfp_vae.models.linear_path import linear_path
 from tfp_vae.models.statistics import Statistics
 from tfp_vae.models.vae import VAE
@@ -78,11 +80,10 @@ def build_vae(
       InputError: (a ValueError) an unknown name, an option that no chosen part has, a value that is
         not accepted, or an `image_shape` or `images` of another shape.
     """
-    image_shape = tuple(int(size) for size in image_shape)
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise InputError(f"image_shape {image_shape}: expected (height, width, channels)")
+    image_shape = checked_shape(image_shape)
+    images = None if images is None else np.asarray(images)
     statistics = Statistics.of(images, image_shape)
-    if not 0 <= beta < float("inf"):
+    if not (isinstance(beta, Real) and 0 <= beta < float("inf")):
         raise InputError(f"beta {beta}: expected a number >= 0")
     if kl not in KL_FORMS:
         raise InputError(f"kl {kl!r}: expected one of {', '.join(KL_FORMS)}")

@@ -47,14 +47,17 @@ def level_sizes(latent_size: int | Sequence[int]) -> tuple[int, ...]:
     Raises:
       InputError: fewer than two levels, or a level without latents.
     """
-    if isinstance(latent_size, int):
-        latent_size = (latent_size, max(latent_size // 2, 1))
-    if len(latent_size) < 2 or min(latent_size) < 1:
+    given = latent_size
+    if isinstance(given, int | np.integer):
+        given = (given, max(given // 2, 1))
+    sizes = given if isinstance(given, tuple | list) else ()
+    integers = all(isinstance(size, int | np.integer) for size in sizes)
+    if len(sizes) < 2 or not integers or min(sizes) < 1:
         raise InputError(
             f"latent_size {_written(latent_size)}: expected a number >= 1 for each of 2 levels "
             "or more, from the image up"
         )
-    return tuple(map(int, latent_size))[::-1]
+    return tuple(map(int, sizes))[::-1]
 
 
 def hierarchy_of(
@@ -146,4 +149,4 @@ def build(
 
 
 def _written(numbers: int | Sequence[int]) -> str:
-    return str(numbers) if isinstance(numbers, int) else " ".join(map(str, numbers))
+    return " ".join(map(str, numbers)) if isinstance(numbers, tuple | list) else str(numbers)

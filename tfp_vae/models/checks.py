@@ -1,5 +1,6 @@
 """What a `VAE` refuses before it trains, each in one line."""
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,21 @@ from tfp_vae.models.compiling import negative_log_likelihood
 
 # Noise takes the pixels of a Normal likelihood out of [0, 1], but not as far as levels of 0..255.
 MAX_NORMAL_PIXEL = 10.0
+
+
+def checked_shape(image_shape: Any) -> tuple[int, int, int]:
+    """(H, W, C) as integers.
+
+    Raises:
+      InputError: anything else.
+    """
+    try:
+        sizes = tuple(operator.index(size) for size in image_shape)
+    except TypeError:
+        sizes = ()
+    if len(sizes) != 3 or min(sizes) < 1:
+        raise InputError(f"image_shape {image_shape}: expected (height, width, channels)")
+    return sizes
 
 
 def check_objective(
@@ -85,6 +101,8 @@ def check_training_data(data: Any, image_shape: tuple[int, ...], likelihood: Any
         data = data[0]
     parts = data if isinstance(data, tuple | list) else (data,)
     for name, part in zip(("images", "targets"), parts, strict=False):
+        if isinstance(part, dict | list | tuple):
+            raise InputError(f"{name}: a {type(part).__name__}: expected an array or a tensor")
         if isinstance(part, np.ndarray | tf.Tensor):
             _check(name, part, image_shape, _limits(likelihood))
 
@@ -101,9 +119,10 @@ def _check(
     name: str, images: np.ndarray | tf.Tensor, image_shape: tuple[int, ...], limits: Any
 ) -> None:
     """Checks the shape and the values; NaN is left to the guard, which says at which step."""
-    if tuple(images.shape[1:]) != image_shape:
+    if tuple(images.shape[1:]) != image_shape or not len(images):
         expected = ", ".join(map(str, image_shape))
-        raise InputError(f"{name} of shape {tuple(images.shape)}: expected (N, {expected})")
+        least = "" if len(images) else ", N >= 1"
+        raise InputError(f"{name} of shape {tuple(images.shape)}: expected (N, {expected}){least}")
     kind = np.dtype(tf.as_dtype(images.dtype).as_numpy_dtype)
     if not np.issubdtype(kind, np.floating) and kind.name != "bfloat16":
         raise InputError(f"{name} of {kind.name}: expected floats in [0, 1]")

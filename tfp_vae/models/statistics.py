@@ -9,6 +9,7 @@ import tf_keras
 
 from tfp_vae.errors import InputError
 from tfp_vae.images.convert import to_float
+from tfp_vae.models.checks import MAX_NORMAL_PIXEL
 
 GREY, GREY_DEVIATION = 0.5, 0.25  # where no images are given
 MIN_DEVIATION = 1e-3  # of images that are all alike
@@ -35,7 +36,7 @@ class Statistics:
         """The statistics of `images` [N, H, W, C], floats in [0, 1] or uint8 0..255, or None.
 
         Raises:
-          InputError: no images, or images of another shape than `image_shape`.
+          InputError: no images, images of another shape than `image_shape`, or other numbers.
         """
         if images is None:
             grey = np.full(image_shape[-1:], GREY)
@@ -44,7 +45,13 @@ class Statistics:
         if np.ndim(images) != 4 or np.shape(images)[1:] != image_shape or not len(images):
             expected = ", ".join(map(str, image_shape))
             raise InputError(f"images {np.shape(images)}: expected (N, {expected}), N >= 1")
-        pixels = to_float(np.asarray(images)).numpy().astype(np.float64)
+        images = np.asarray(images)
+        if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
+            raise InputError(f"images of {images.dtype}: expected floats in [0, 1] or uint8 0..255")
+        pixels = to_float(images).numpy().astype(np.float64)
+        low, high = pixels.min(), pixels.max()
+        if not (low >= -MAX_NORMAL_PIXEL and high <= MAX_NORMAL_PIXEL):  # NaN too
+            raise InputError(f"images: float pixels from {low:g} to {high:g}: expected 0..1")
         mean = pixels.mean(axis=0)
         return cls(
             mean,
