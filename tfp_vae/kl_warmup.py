@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tf_keras
 
 from tfp_vae.errors import InputError
@@ -32,7 +33,7 @@ class KLWarmup(tf_keras.callbacks.Callback):
         super().__init__()
         self.epochs = epochs
         self.beta = beta
-        self._all = (epochs,) if isinstance(epochs, int) else tuple(epochs)
+        self._all = tuple(np.atleast_1d(epochs).tolist())
         if max(self._all, default=0) <= 0 or min(self._all) < 0:
             raise InputError(
                 f"epochs {epochs}: expected at least 1; without it there is no warm-up"
@@ -45,12 +46,12 @@ class KLWarmup(tf_keras.callbacks.Callback):
         found = [part for part in model.submodules if isinstance(part, KLDivergenceRegularizer)]
         self._weights = [regularizer.weight for regularizer in found]
         self._of_levels: list[Any] = []
-        if isinstance(self.epochs, int):
+        if not np.ndim(self.epochs):
             return
         hierarchies = [part for part in found if isinstance(part, HierarchicalKL)]
         self._of_levels = [regularizer.level_weights for regularizer in hierarchies]
         counts = {len(regularizer.prior.sizes) for regularizer in hierarchies}
-        given = f"kl_warmup_epochs {' '.join(map(str, self.epochs))}"
+        given = f"kl_warmup_epochs {' '.join(map(str, self._all))}"
         if counts != {len(self._all)}:
             levels = ", ".join(f"{count}, one for each level" for count in counts)
             raise InputError(f"{given}: expected one number" + (levels and f", or {levels}"))
