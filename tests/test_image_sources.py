@@ -151,17 +151,3 @@ def test_an_array_that_was_written_again_is_read_again(tmp_path, monkeypatch):
             pixels = rng.random((count, *SHAPE)).astype(np.float32)
             np.save("x.npy", pixels)
             np.testing.assert_array_equal(image_sources.read(["x.npy"], SHAPE).pixels, pixels)
-
-
-def test_dark_images_are_what_their_bytes_say(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (4, *SHAPE), np.uint8)
-    pixels[3] = np.arange(72).reshape(SHAPE) % 2  # 0 and 1 of 255
-    np.savez(tmp_path / "x.npz", test=pixels, test_labels=["a", "a", "a", "b"])
-    Image.fromarray(pixels[3, ..., 0]).save(tmp_path / "dark.png")
-    expected = pixels[3:].astype(np.float32) / np.float32(255)
-    sources = [f"{tmp_path}/x.npz:test:3", f"{tmp_path}/dark.png"]
-    found = [image_sources.read([source], SHAPE).pixels for source in sources]
-    found.append(image_sources.read([f"{tmp_path}/x.npz:test"], SHAPE).with_label("b"))
-    for each in found:
-        assert each.dtype == np.float32
-        np.testing.assert_array_equal(each, expected)

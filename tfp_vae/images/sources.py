@@ -64,9 +64,7 @@ class Collection(NamedTuple):
 
     def _images(self, rows: list[int]) -> np.ndarray | ImageFiles:
         pixels = self.pixels
-        if isinstance(pixels, np.ndarray):
-            return _surely_bytes(pixels[rows])
-        return pixels.select(rows)
+        return pixels[rows] if isinstance(pixels, np.ndarray) else pixels.select(rows)
 
 
 def read(
@@ -97,30 +95,8 @@ def read(
     arrays = [source for source in sources if is_array(source)]
     if arrays and len(arrays) < len(sources):
         raise ImageError(f"{', '.join(sources)}: expected image files or arrays, not both")
-    if arrays:
-        found = _read_arrays(sources, image_shape, resize, background, need_labels)
-    else:
-        found = _read_files(sources, image_shape, resize, background, skip_damaged, need_labels)
-    return found._replace(pixels=_surely_bytes(found.pixels))
-
-
-def _surely_bytes(pixels: np.ndarray | ImageFiles) -> np.ndarray | ImageFiles:
-    """`pixels`; dark ones, whose bytes are all 0 or 1, as floats.
-
-    Whoever is given such bytes cannot know that they are not 0 and 1 in [0, 1].
-    """
-    if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.max() == 1:
-        return convert.to_float(pixels).numpy()
-    return pixels
-
-
-def _read_arrays(
-    sources: Sequence[str],
-    image_shape: Shape,
-    resize: bool,
-    background: Colour,
-    need_labels: bool,
-) -> Collection:
+    if not arrays:
+        return _read_files(sources, image_shape, resize, background, skip_damaged, need_labels)
     parts = [_read_array(source, image_shape, resize, background) for source in sources]
     known = [part.labels for part in parts if part.labels is not None]
     if need_labels and len(known) < len(parts):
