@@ -222,59 +222,6 @@ def test_a_mixture_and_its_samples(run, tmp_path):
         assert not np.allclose(drawn["latent"], of_prior["latent"])
 
 
-@pytest.mark.parametrize(
-    ("command", "file"),
-    [
-        ("reconstruct run {out}/x.npz:images {out}/x.npz", "x.npz"),
-        ("encode run {out}/x.npz:images {out}/x.npz", "x.npz"),
-        ("search build run {out}/x.npz {out}/../x/x.npz", "x.npz"),
-        ("mixture run {out}/x.npz {out}/x.npz --components 2", "x.npz"),
-        ("sample run {out}/x.npz --sampler gaussian_mixture --mixture {out}/x.npz", "x.npz"),
-        ("reconstruct run {out}/0.png {out}/1.png {out}/0.png", "0.png"),
-        ("denoise run {out}/0.png {out}/0.png", "0.png"),
-        ("interpolate run {out}/0.png {out}/1.png {out}/1.png", "1.png"),
-        ("traverse run {out}/0.png {out}/0.png", "0.png"),
-        (
-            "arithmetic run {out}/0.png {out}/1.png --with {out}/1.png --without {out}/0.png",
-            "1.png",
-        ),
-    ],
-)
-def test_what_a_command_reads_it_does_not_overwrite(command, file, place, tmp_path, capsys):
-    folder = tmp_path / "x"
-    shutil.copytree(place / "photos", folder)
-    np.savez(folder / "x.npz", images=np.load(place / "images.npy"))
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    words = command.replace(" run ", f" {place}/run ").format(out=folder).split()
-    assert main(words) == 2
-    error = capsys.readouterr().err
-    assert error.endswith(f"{file}: the command reads it: expected another file to write\n")
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-
-
-def test_a_file_that_cannot_be_finished_keeps_its_old_content(place, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "z.npz"
-    out.write_bytes(b"what was there")
-
-    def failing(file, **arrays):
-        file.write(b"half")
-        raise OSError("no space left")
-
-    monkeypatch.setattr(np, "savez", failing)
-    assert main(["encode", str(place / "run"), str(place / "images.npy"), str(out)]) == 1
-    assert capsys.readouterr().err == "no space left\n"
-    assert out.read_bytes() == b"what was there" and list(tmp_path.iterdir()) == [out]
-
-
-def test_equal_images_have_no_mixture_of_several(place, tmp_path, capsys):
-    np.save(tmp_path / "same.npy", np.repeat(np.load(place / "images.npy")[:1], 40, axis=0))
-    words = ["mixture", place / "run", tmp_path / "same.npy", tmp_path / "m.npz"]
-    assert main([str(word) for word in words]) == 2
-    error = "--components 10: expected 1 to 1, the number of different latents\n"
-    assert capsys.readouterr().err == error
-    assert not (tmp_path / "m.npz").exists()
-
-
 def test_the_label_of_a_query_is_a_folder_above_it(run, tmp_path, grey_images):
     for label in ("cats", "dogs"):
         (tmp_path / label / "2020").mkdir(parents=True)

@@ -61,6 +61,7 @@ def place(grey_images, tmp_path_factory):
         ),
         ("encode run photos {out}/e.csv --projector images.npy", "images.npy: a file: expected a"),
         ("encode run photos {out}/e.csv --projector /proc", "/proc/.new: cannot be written"),
+        (f"encode run photos {{out}}/e.csv --projector {'a' * 300}", "File name too long"),
         ("info run --format yaml", '"yaml"'),
         ("interpolate run images.npy images.npy:0 {out}/i.png", "130 images: expected one"),
         (
@@ -126,6 +127,59 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert captured.out == "" and len(captured.err.splitlines()) == 1
     assert message in captured.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("reconstruct run {out}/x.npz:images {out}/x.npz", "x.npz"),
+        ("encode run {out}/x.npz:images {out}/x.npz", "x.npz"),
+        ("search build run {out}/x.npz {out}/../x/x.npz", "x.npz"),
+        ("mixture run {out}/x.npz {out}/x.npz --components 2", "x.npz"),
+        ("sample run {out}/x.npz --sampler gaussian_mixture --mixture {out}/x.npz", "x.npz"),
+        ("reconstruct run {out}/0.png {out}/1.png {out}/0.png", "0.png"),
+        ("denoise run {out}/0.png {out}/0.png", "0.png"),
+        ("interpolate run {out}/0.png {out}/1.png {out}/1.png", "1.png"),
+        ("traverse run {out}/0.png {out}/0.png", "0.png"),
+        (
+            "arithmetic run {out}/0.png {out}/1.png --with {out}/1.png --without {out}/0.png",
+            "1.png",
+        ),
+    ],
+)
+def test_what_a_command_reads_it_does_not_overwrite(command, file, place, tmp_path, capsys):
+    folder = tmp_path / "x"
+    shutil.copytree(place / "photos", folder)
+    np.savez(folder / "x.npz", images=np.load(place / "images.npy"))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    words = command.replace(" run ", f" {place}/run ").format(out=folder).split()
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.endswith(f"{file}: the command reads it: expected another file to write\n")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_file_that_cannot_be_finished_keeps_its_old_content(place, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "z.npz"
+    out.write_bytes(b"what was there")
+
+    def failing(file, **arrays):
+        file.write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "savez", failing)
+    assert main(["encode", str(place / "run"), str(place / "images.npy"), str(out)]) == 1
+    assert capsys.readouterr().err == "no space left\n"
+    assert out.read_bytes() == b"what was there" and list(tmp_path.iterdir()) == [out]
+
+
+def test_equal_images_have_no_mixture_of_several(place, tmp_path, capsys):
+    np.save(tmp_path / "same.npy", np.repeat(np.load(place / "images.npy")[:1], 40, axis=0))
+    words = ["mixture", place / "run", tmp_path / "same.npy", tmp_path / "m.npz"]
+    assert main([str(word) for word in words]) == 2
+    error = "--components 10: expected 1 to 1, the number of different latents\n"
+    assert capsys.readouterr().err == error
+    assert not (tmp_path / "m.npz").exists()
 
 
 def test_an_index_or_a_mixture_of_another_model_is_refused(place, tmp_path, monkeypatch, capsys):

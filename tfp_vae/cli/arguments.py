@@ -162,6 +162,7 @@ def check_folder(folder: Path) -> None:
     Raises:
       InputError: it is a file; or it, or the folder it is to be made in, cannot be written.
     """
-    if os.path.exists(folder) and not folder.is_dir():
+    is_folder = os.path.isdir(folder)
+    if os.path.exists(folder) and not is_folder:
         raise InputError(f"{folder}: a file: expected a folder")
-    check_writable(folder / ".new" if os.path.isdir(folder) else folder)
+    check_writable(folder / ".new" if is_folder else folder)

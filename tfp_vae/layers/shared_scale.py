@@ -1,13 +1,13 @@
 """One scale for all pixels of a likelihood, fitted by maximum likelihood while a model trains."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from tfp_vae import objectives
 from tfp_vae.layers.base import bound
 from tfp_vae.layers.pixels import PerPixel
 
@@ -105,12 +105,12 @@ class SharedScale(PerPixel):
         if self.fixed_scale is not None:
             return
         pixels = likelihood.distribution
-        mean_of_replicas = partial(tf.distribute.get_replica_context().all_reduce, "MEAN")
         mean = tf.ones([])
         if weights is not None:
-            mean = mean_of_replicas(tf.reduce_mean(weights))
+            mean = objectives.mean_of_replicas(tf.reduce_mean(weights))
             weights = tf.math.divide_no_nan(weights, mean)
-        score = mean_of_replicas(self.score(pixels, tf.cast(images, tf.float32), weights))
+        score = self.score(pixels, tf.cast(images, tf.float32), weights)
+        score = objectives.mean_of_replicas(score)
         score = tf.where(mean > 0.0, score, 0.0)
         change = CALIBRATION_RATE * 2.0 / self.fisher_information * score
         self._assign(pixels.scale * tf.sqrt(1.0 + change))

@@ -45,7 +45,6 @@ class Statistics:
         if np.ndim(images) != 4 or np.shape(images)[1:] != image_shape or not len(images):
             expected = ", ".join(map(str, image_shape))
             raise InputError(f"images {np.shape(images)}: expected (N, {expected}), N >= 1")
-        images = np.asarray(images)
         if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
             raise InputError(f"images of {images.dtype}: expected floats in [0, 1] or uint8 0..255")
         pixels = to_float(images).numpy().astype(np.float64)

@@ -15,6 +15,7 @@ import filelock
 from tfp_vae import __version__
 from tfp_vae.cli.app import flag
 from tfp_vae.errors import InputError
+from tfp_vae.whole_files import replacing
 from training import config_json
 from training.config import Config
 from training.config_json import DataSet
@@ -59,10 +60,9 @@ class Run:
         self.write_json("config.json", values)
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
-        """Replaces a file by one rename, so that it is never half written."""
-        new = self.path / f"{name}.new"
-        new.write_text(json.dumps(values, indent=2) + "\n")
-        new.replace(self.path / name)
+        """Replaces a file of the run, which is never half written."""
+        with replacing(self.path / name, "w") as file:
+            file.write(json.dumps(values, indent=2) + "\n")
 
     def advice(self) -> str:
         """How to continue a run that has stopped, in words."""
@@ -124,12 +124,17 @@ def find(config: Config, chief: bool = True) -> Run:
     return Run(final.with_name(f"{final.name}.incomplete"), final, resumed=None)
 
 
+def prior_has_begun(checkpoints: Path) -> bool:
+    """Whether the model of codes is trained, and a checkpoint of its prior is there."""
+    return any((checkpoints / PRIOR_CHECKPOINTS).glob("step-*.index"))
+
+
 def _check_settings(config: Config, path: Path) -> None:
     before, now = Config.from_json(path / "config.json").model_dump(), config.model_dump()
     may_change = (*MAY_CHANGE, *config.chosen_later)
     differ = [name for name in now if name not in may_change and now[name] != before[name]]
     epochs = before["epochs"], now["epochs"]
-    of_prior = any((path / CHECKPOINTS / PRIOR_CHECKPOINTS).glob("step-*.index"))
+    of_prior = prior_has_begun(path / CHECKPOINTS)
     if "epochs" in differ and "auto" not in epochs and epochs[1] > epochs[0] and not of_prior:
         differ.remove("epochs")
     if "kl" in differ and (before["kl"], now["kl"]) == ("exact", "auto"):

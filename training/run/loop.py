@@ -25,7 +25,7 @@ from training.data.splits import Splits
 from training.errors import TrainingError
 from training.run import progress
 from training.run.checkpoints import BestWeights, Checkpoints
-from training.run.folder import FITTED_PRIOR, PRIOR_CHECKPOINTS, Run
+from training.run.folder import FITTED_PRIOR, PRIOR_CHECKPOINTS, Run, prior_has_begun
 from training.run.interrupts import Interrupts
 from training.run.start_images import start_images
 
@@ -140,7 +140,7 @@ def train(
     config, _ = choices.choose(config, splits.train)
     of_model = Phase(config.epochs, config.patience, run.checkpoints, run.path / "history.csv")
     prior_checkpoints = run.checkpoints / PRIOR_CHECKPOINTS
-    if not (run.resumed and any(prior_checkpoints.glob("step-*.index"))):
+    if not (run.resumed and prior_has_begun(run.checkpoints)):
         callbacks_of_model = [
             *_warmup(config),
             progress.CollapseWarning(),
