@@ -92,7 +92,7 @@ def test_a_deterministic_run_says_what_is_absent(runs, capsys):
         (runs / "x.npz").rename(runs / "gone.npz")
     printed = capsys.readouterr().out
     assert "\nno elbo, kl, log_marginal_likelihood, " in printed and "deterministic" in printed
-    assert "nan" not in printed and "exact" not in printed
+    assert "nan" not in printed and "exact" not in printed and "PCA" not in printed
     values = json.loads((runs / "x" / "1" / "evaluation.json").read_text())
     assert values["elbo"] is None and values["reconstruction_nll"]["value"] > 0
 
@@ -119,6 +119,17 @@ def test_bad_input(argv, message, runs, tmp_path, capsys):
     assert captured.out == "" and message in captured.err
     assert captured.err.count("\n") == 1
     assert not list(tmp_path.iterdir()) and not list((runs / "plain").glob("evaluation*"))
+
+
+def test_other_images_than_those_of_the_run_are_refused(runs, capsys):
+    """Their splits are others, so that some of the test images were trained on."""
+    np.savez(runs / "x.npz", train=np.random.default_rng(1).random((60, 8, 8)))
+    try:
+        assert in_process(runs / "x") == 2
+    finally:
+        (runs / "x.npz").unlink()
+    expected = "as many images as before, with other content: expected the images of"
+    assert expected in capsys.readouterr().err
 
 
 def test_the_figure_names_at_most_ten_classes():

@@ -41,6 +41,10 @@ class SavedConfig(Config):
     data: DataSet | None = None
     """None in a run of version 0.1.0."""
 
+    def difference(self, now: DataSet) -> str | None:
+        """How the images of now differ from those of the run; None where it names none."""
+        return self.data and self.data.difference(now)
+
 
 def _written(shape: tuple[int, ...] | None) -> str:
     if shape is None:

@@ -17,6 +17,7 @@ from tfp_vae.cli.app import one_line
 from tfp_vae.cli.app import run as run_command
 from tfp_vae.errors import InputError
 from tfp_vae.whole_files import replacing
+from training import config_json
 from training.config import KL_NAMES, Config
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def evaluate(
     import tfp_vae
     from tfp_vae.saved_model import load as saved_model
     from training import yardstick
+    from training.data import fingerprint
     from training.data import splits as data
     from training.run import loop
 
@@ -71,11 +73,17 @@ def evaluate(
             f"--dataset {config.dataset}: images of {splits.test.shape} now: "
             f"expected {model.image_shape}, as {folder} has"
         )
+    # With other images the splits are others too: it would test on images it was trained on.
+    difference = config_json.read(folder / "config.json").difference(fingerprint.of(splits))
+    if difference:
+        raise InputError(
+            f"--dataset {config.dataset}: {difference}: expected the images of {folder}"
+        )
     images = _images(splits, limit, config.seed)
     labels = splits.test.labels()[: len(images)] if splits.test.labels else None
     found = tfp_vae.evaluate(model, images, num_samples=num_samples, seed=seed)
     ppca = None
-    if model.description.likelihood == "independent_normal":
+    if yardstick.applies(model.description):
         ppca = yardstick.score(splits.train, [images], model.latent_size)
     values = {
         "run": str(folder),
@@ -88,7 +96,8 @@ def evaluate(
     figure = _draw(found, labels, splits.test.label_names)
     with warnings.catch_warnings():  # of characters of a label that the font does not have
         warnings.filterwarnings("ignore", message="Glyph")
-        figure.savefig(files[1], dpi=120)
+        with replacing(files[1], "wb") as file:
+            figure.savefig(file, format="png", dpi=120)
     with replacing(files[0], "w") as file:
         file.write(json.dumps(values, indent=2) + "\n")
     print(one_line(f"{folder}: {len(images)} test images of {config.dataset}"))
@@ -114,8 +123,10 @@ def _images(splits: "Splits", limit: int | None, seed: int) -> "np.ndarray":
 
     count = min(limit or splits.test.count, splits.test.count)
     batches = splits.evaluation_batches("test", READ_BATCH, seed)
-    kept = batches.take(-(-count // READ_BATCH)).as_numpy_iterator()
-    return np.concatenate(list(kept))[:count]
+    images = np.empty([count, *splits.test.shape], np.float32)
+    for start, batch in zip(range(0, count, READ_BATCH), batches.as_numpy_iterator()):  # noqa: B905
+        images[start : start + READ_BATCH] = batch[: count - start]
+    return images
 
 
 def _json(found: "Evaluation") -> dict[str, Any]:

@@ -165,8 +165,7 @@ def check_images(run: Run, config: Config, data: DataSet) -> None:
     """
     if run.resumed is None:
         return
-    before = config_json.read(run.path / "config.json").data
-    difference = before and before.difference(data)
+    difference = config_json.read(run.path / "config.json").difference(data)
     if difference:
         raise InputError(
             f"--dataset {config.dataset}: {difference}: expected the images that {run.path} was "
