@@ -107,6 +107,11 @@ def test_epochs_are_passes_within_bounds_of_steps(count, epochs):
     assert f"epochs {epochs} ({epochs * (count // 64):,} steps)" in choices.sentence(chosen)
 
 
+def test_what_is_chosen_is_not_chosen_again():
+    chosen, _ = choices.choose(Config(), split(FACES))
+    assert choices.choose(chosen, None) == (chosen, {})  # no image is looked at
+
+
 def test_options_of_another_part_than_the_chosen_one_are_refused(tmp_path, capsys):
     assert in_process("--filters", 8, "--output-dir", tmp_path) == 2
     line = capsys.readouterr().err

@@ -9,6 +9,7 @@ from helpers.commands import command
 from PIL import Image
 
 from tfp_vae.errors import InputError
+from tfp_vae.images import folders
 from training.config import Config
 from training.data import fingerprint, sources, split
 from training.data import splits as data
@@ -62,6 +63,21 @@ def test_labels_of_a_folder_follow_its_images(folder, kept):
         numbers = all_images(part)[:, 0, 0, 0]
         np.testing.assert_array_equal(part.labels(), numbers % 3)
         assert part.label_names == ("class0", "class1", "class2")
+
+
+def test_a_stream_decodes_what_is_used(folder, monkeypatch):
+    monkeypatch.setattr(split, "IN_MEMORY_BYTES", 0)
+    splits = data.load(config_of(folder, seed=1))
+    read, of_file = [], folders.ImageFiles.read
+    monkeypatch.setattr(
+        folders.ImageFiles, "read", lambda files, path: read.append(path) or of_file(files, path)
+    )
+    assert len(all_images(splits.validation)) == len(read) == 4
+    whole = list(splits.training_batches(4, 1).take(3).as_numpy_iterator())
+    read.clear()
+    (left,) = splits.training_batches(4, 1, start=2).take(1).as_numpy_iterator()
+    np.testing.assert_array_equal(left, whole[2])
+    assert len(all_images(splits.train)) == 32
 
 
 def test_a_folder_with_a_file_outside_its_sub_folders_has_no_labels(folder):

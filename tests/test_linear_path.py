@@ -172,6 +172,7 @@ def test_a_posterior_around_0_has_the_scales_that_it_is_given(name):
         ("independent_normal", "dense", (256, 128, 1), 2048),  # a quarter of a gigabyte
         ("independent_bernoulli", "dense", (2, 2, 1), 1000),
         ("independent_normal", "resnet", (8, 8, 1), 1000),
+        ("independent_normal", "resnet", (512, 512, 3), 100),  # as a VampPrior may take
     ],
 )
 def test_a_run_starts_from_so_many_of_its_images(likelihood, network, shape, count):

@@ -200,6 +200,12 @@ def test_no_replica_is_without_an_image_to_evaluate(count, replicas):
     assert replicas > 1 or size == 500
 
 
+def test_a_batch_to_evaluate_is_smaller_where_images_are_large():
+    one = SimpleNamespace(num_replicas_in_sync=1)
+    sizes = [strategies.evaluation_batch(10_000, one, (n, n, 3)) for n in (64, 256, 4096)]
+    assert sizes == [500, 85, 1]
+
+
 def test_batches_that_cannot_be_shared_are_refused():
     two = SimpleNamespace(num_replicas_in_sync=2)
     with pytest.raises(InputError, match="1 images to evaluate: expected one for each of 2"):

@@ -10,7 +10,6 @@ from tfp_vae.models import MAP_POSTERIOR, MODELS_OF_CODES, PARTS
 from training.config import Config
 from training.data.split import Split
 
-SAMPLE = 1000  # training images that are looked at
 NEAR = 0.3  # of 0 or 1, where pixels count as black or white
 # The most noise that binarising may add: 4x(1 - x) on average, which is 1 for grey and 0 for black
 # and white. Digits have 0.28, MNIST has 0.07, photographs have 0.7 to 0.9.
@@ -46,6 +45,8 @@ def choose(config: Config, train: Split) -> tuple[Config, dict[str, Choice]]:
       train: the training images, not yet binarised.
     """
     choices: dict[str, Choice] = {}
+    if not config.chosen_later:
+        return config, choices
 
     def chosen(name: str, choice: Choice) -> Any:
         if name not in config.chosen_later:
@@ -89,7 +90,7 @@ def _network(model: str, shape: tuple[int, int, int]) -> Choice:
 
 
 def _likelihood(train: Split) -> Choice:
-    pixels = to_float(train.head(SAMPLE)).numpy()
+    pixels = to_float(train.head(train.sample_size)).numpy()
     black, white = np.mean(pixels <= NEAR), np.mean(pixels >= 1.0 - NEAR)
     noise = np.mean(4.0 * pixels * (1.0 - pixels))
     if not noise:

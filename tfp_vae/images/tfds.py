@@ -60,7 +60,7 @@ class DataSet:
 
     def count(self, split: str) -> int:
         """How many images a split has."""
-        return int(self._examples(split).cardinality())
+        return int(self.examples(split).cardinality())
 
     def stream(
         self,
@@ -75,8 +75,8 @@ class DataSet:
           size: (height, width), or the side of a square, to crop and resize to; None keeps all.
           rows: which images, one after the other; None is all.
         """
-        examples = _chosen(self._examples(split), rows)
-        return examples.map(lambda example: self._decoded(example, size), num_parallel_calls=2)
+        examples = _chosen(self.examples(split), rows)
+        return examples.map(lambda example: self.decode(example, size), num_parallel_calls=2)
 
     def labels(self, split: str, rows: range | None = None) -> Labels:
         """The labels of a split, in the order of `stream`; only where there are `label_names`."""
@@ -87,7 +87,7 @@ class DataSet:
         chosen = _chosen(examples, rows).as_numpy_iterator()
         return Labels(np.array([example["label"] for example in chosen]), self.label_names)
 
-    def _examples(self, split: str) -> tf.data.Dataset:
+    def examples(self, split: str) -> tf.data.Dataset:
         """The images of a split before they are decoded, each as {"image": text}."""
         import tensorflow_datasets as tfds
 
@@ -99,9 +99,10 @@ class DataSet:
         with _quiet():
             return self.builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
 
-    def _decoded(
+    def decode(
         self, example: dict[str, tf.Tensor], size: int | tuple[int, int] | None
     ) -> tf.Tensor:
+        """The image of one of the `examples`, uint8 [H, W, C]; `size` as in `stream`."""
         height, width, channels = self._feature.shape
         fixed = height is not None and width is not None
         limit = math.prod((height, width)) if fixed else files.MAX_FILE_PIXELS

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -104,16 +105,16 @@ def _folder(folder: Path, config: Config) -> Split:
         split = Split(len(paths), shape, pixels=tf.constant(images.load()))
     else:
         names = (f"{p.relative_to(folder).as_posix()} {p.stat().st_size}" for p in found.paths)
-        split = Split(len(paths), shape, stream=lambda: _stream(images), source="\n".join(names))
+        split = Split(len(paths), shape, **_streamed(images), source="\n".join(names))
     return _labelled(split, class_labels.of_folder(folder, paths))
 
 
-def _stream(images: folders.ImageFiles) -> tf.data.Dataset:
-    """The files one by one, uint8 [H, W, C]."""
+def _streamed(images: folders.ImageFiles) -> dict[str, Any]:
+    """The files one by one, and what reads one: uint8 [H, W, C]."""
 
     def decode(path: tf.Tensor) -> tf.Tensor:
         pixels = tf.numpy_function(lambda name: images.read(os.fsdecode(name)), [path], tf.uint8)
         return tf.ensure_shape(pixels, images.shape[1:])
 
     paths = [os.fsencode(path) for path in images.paths]
-    return tf.data.Dataset.from_tensor_slices(paths).map(decode, num_parallel_calls=2)
+    return {"stream": lambda: tf.data.Dataset.from_tensor_slices(paths), "decode": decode}

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,8 @@ from tfp_vae.errors import ImageError, reason
 from tfp_vae.images.folders import IN_MEMORY_BYTES  # above it, TFDS and folders stream from disk
 
 MIN_SIDE = 8  # pixels
+SAMPLE_IMAGES = 1000  # the first of a split, that choices and statistics look at
+SAMPLE_VALUES = 2**26  # of those images in all: half a gigabyte in float64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +24,9 @@ class Split:
       count: of images.
       shape: (H, W, C) of an image.
       pixels: [count, H, W, C], where the images are in memory.
-      stream: returns a `tf.data.Dataset` of [H, W, C], always in one order, where they are not.
+      stream: returns a `tf.data.Dataset` of [H, W, C], or of what `decode` takes, always in one
+        order, where they are not.
+      decode: makes an image of an element of the stream; an image that is not used is not decoded.
       labels: returns integers [count] in that order, where there are any.
       label_names: of the classes 0, 1, ..., where they have names.
       source: what identifies the images of a stream without reading them, for example the names
@@ -32,6 +37,7 @@ class Split:
     shape: tuple[int, int, int]
     pixels: tf.Tensor | None = None
     stream: Callable[[], tf.data.Dataset] | None = None
+    decode: Callable[[Any], tf.Tensor] | None = None
     labels: Callable[[], np.ndarray] | None = None
     label_names: Sequence[str] | None = None
     source: str = ""
@@ -41,7 +47,18 @@ class Split:
         if self.pixels is not None:
             return tf.data.Dataset.from_tensor_slices(self.pixels)
         assert self.stream is not None
-        return self.stream()
+        return self.decoded(self.stream())
+
+    def decoded(self, elements: tf.data.Dataset) -> tf.data.Dataset:
+        """The images of elements of the stream."""
+        if self.decode is None:
+            return elements
+        return elements.map(self.decode, num_parallel_calls=2)
+
+    @property
+    def sample_size(self) -> int:
+        """How many of the first images stand for all: 1,000, or fewer where they are large."""
+        return max(1, min(SAMPLE_IMAGES, self.count, SAMPLE_VALUES // math.prod(self.shape)))
 
     def head(self, count: int) -> tf.Tensor:
         """The first `count` images, or all if there are fewer: [n, H, W, C].

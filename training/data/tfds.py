@@ -42,7 +42,8 @@ def _split(found: tfds.DataSet, name: str, side: int | None) -> Split:
     return Split(
         count,
         shape,
-        stream=lambda: found.stream(name, side),
+        stream=lambda: found.examples(name),
+        decode=lambda example: found.decode(example, side),
         labels=labels,
         label_names=found.label_names,
         source=f"{found.builder.info.full_name} {name} {size} bytes",

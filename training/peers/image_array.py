@@ -12,7 +12,6 @@ from tfp_vae.models.statistics import Statistics
 from training.config import Config
 from training.data import sources
 from training.run import loop
-from training.run.start_images import STATISTICS_OF
 
 
 class Images(NamedTuple):
@@ -47,7 +46,7 @@ def write(dataset: str, data_dir: str | None, path: Path) -> Images:
     if train.pixels is None or train.pixels.dtype.name != "uint8":
         raise InputError(f"--dataset {dataset}: expected uint8 images that fit in memory")
     np.save(path, train.pixels.numpy())
-    statistics = Statistics.of(train.head(STATISTICS_OF).numpy(), train.shape)
+    statistics = Statistics.of(train.head(train.sample_size).numpy(), train.shape)
     settings = {
         "images": str(path),
         "count": train.count,

@@ -9,14 +9,13 @@ from tfp_vae.networks import NETWORKS
 from training.config import Config
 from training.data.split import Split
 
-STATISTICS_OF = 1000  # images, whose means and deviations a model takes
-COMPONENTS_OF = 4000  # images, whose principal components it takes too: more gain little
+COMPONENTS_OF = 4000  # images, whose principal components a model takes: more gain little
 MAX_VALUES = 2**26  # of these in all: a quarter of a gigabyte in float32
 
 
 def start_images(train: Split, config: Config) -> np.ndarray:
     """The first training images [N, H, W, C], as `tfp_vae.build_vae` takes them."""
-    count = STATISTICS_OF
+    count = train.sample_size
     binary = LIKELIHOODS[config.likelihood].classes()[0].binary
     if NETWORKS[config.network].load().linear_path and not binary:
         count = min(COMPONENTS_OF, max(count, MAX_VALUES // math.prod(train.shape)))

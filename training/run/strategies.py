@@ -10,6 +10,7 @@ from tfp_vae.errors import InputError
 from training.config import Config
 
 MAX_EVALUATION_BATCH = 500  # images
+MAX_EVALUATION_VALUES = 2**24  # of them in all: 341 images of 128x128x3
 TF_CONFIG_FORMAT = (
     "the JSON that TensorFlow documents: a cluster with worker, a task with type and index"
 )
@@ -61,8 +62,12 @@ def make(config: Config) -> tf.distribute.Strategy:
     return strategy
 
 
-def evaluation_batch(count: int, strategy: tf.distribute.Strategy) -> int:
+def evaluation_batch(
+    count: int, strategy: tf.distribute.Strategy, image_shape: tuple[int, ...] = ()
+) -> int:
     """The largest batch size for `count` images that leaves no replica without an image.
+
+    At most 500 images, and fewer where they are large.
 
     TensorFlow gives R replicas ceil(n / R) images each of a batch of n, until none are left, and
     its fused convolutions refuse an empty batch.
@@ -75,7 +80,8 @@ def evaluation_batch(count: int, strategy: tf.distribute.Strategy) -> int:
     def every_replica_has_one(n: int) -> bool:
         return (replicas - 1) * math.ceil(n / replicas) < n
 
-    for size in range(MAX_EVALUATION_BATCH, 0, -1):
+    most = min(MAX_EVALUATION_BATCH, MAX_EVALUATION_VALUES // math.prod(image_shape))
+    for size in range(max(most, replicas), 0, -1):
         last = count % size or size
         if every_replica_has_one(size) and every_replica_has_one(last):
             return size
