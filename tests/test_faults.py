@@ -99,7 +99,8 @@ def test_files_that_are_read_as_it_trains(damage, tmp_path, monkeypatch, capfd):
         assert in_process(*argv, "--epochs", 4) == 1
     error = capfd.readouterr().err
     assert error.startswith("training stopped: ") and error.count("\n") == 1, error
-    assert str(folder) in error and ".png" in error
+    assert error.startswith(f"training stopped: ImageError: {folder}") and ".png" in error
+    assert error.endswith(", or leave damaged files out with --restart --skip-damaged\n")
     path = tmp_path / "runs" / "photos" / "1.incomplete"
     assert f"continue {path} with the same flags and --resume" in error
     assert not path.with_suffix("").exists()

@@ -93,6 +93,12 @@ def test_a_run_below_the_linear_model_that_overfits_names_other_settings():
     assert "--dropout" not in said(**below, training_elbo=7.1, kl_1=0.5)[2]  # a hierarchy
 
 
+def test_a_plain_autoencoder_has_no_bound():
+    assert said("none", active_units=3)[0] == (
+        "test log p(x|z) at the code 5.000 nats per image, not a bound"
+    )
+
+
 def test_a_run_without_an_active_latent_says_so():
     lines = said(active_units=0)
     assert lines[1:] == ["1,000 parameters, 0 of 4 latents are active", lines[2]]

@@ -6,6 +6,7 @@ import re
 _GRAPH_LOCATION = re.compile(
     r"Graph execution error:|Detected at node .*|<stack traces unavailable>|File \".*"
     r"|\d+ root error\(s\) found\.|\(\d+\) [A-Z_]+: *"
+    r"|Error in user-defined function passed to .*?: (?=\w+Error: )"
 )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import tfp_vae
     from training.data.splits import Splits
     from training.run.folder import Run
+    from training.run.interrupts import Interrupts
 
 
 def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
@@ -25,6 +26,7 @@ def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
     from training.data import fingerprint
     from training.data import splits as data
     from training.run import card, folder, loop, strategies, summary
+    from training.run.interrupts import Interrupts
 
     loop.silence()
     chief = strategies.is_chief(config.strategy)
@@ -39,10 +41,10 @@ def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
         evaluated = {
             name: splits.evaluation_batches(
                 name,
-                strategies.evaluation_batch(getattr(splits, name).count, strategy),
+                strategies.evaluation_batch(split.count, strategy, split.shape),
                 config.seed,
             )
-            for name in ("validation", "test")
+            for name, split in (("validation", splits.validation), ("test", splits.test))
         }
         vae = loop.build(config, splits.train, strategy)
     if chosen:
@@ -50,8 +52,9 @@ def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
     with (
         folder.created(run, config, images) if chief else folder.temporary(run) as place,
         _one_line_errors(run),
+        Interrupts() as interrupts,
     ):
-        metrics = _trained(vae, splits, evaluated, config, place)
+        metrics = _trained(vae, splits, evaluated, config, place, interrupts)
         card.write(place, config, images, metrics, describe(vae))
         if chief:
             run.publish()
@@ -68,22 +71,21 @@ def _trained(
     evaluated: dict[str, Any],
     config: Config,
     run: "Run",
+    interrupts: "Interrupts",
 ) -> dict[str, float]:
     """Trains, and writes all files of a run; returns its metrics on the test images."""
     import tfp_vae
     from training.run import loop, summary
-    from training.run.interrupts import Interrupts
 
-    with Interrupts() as interrupts:
-        loop.train(vae, splits, evaluated["validation"], config, run, interrupts)
-        interrupts.check()
-        metrics = summary.measured(vae, splits, evaluated["test"], config)
-        metrics |= summary.of_training(run.path / "history.csv")
-        interrupts.check()
-        run.write_json("metrics.json", metrics)
-        vae.save(run.path / "model.keras")
-        tfp_vae.export(vae, run.path)
-        interrupts.check()
+    loop.train(vae, splits, evaluated["validation"], config, run, interrupts)
+    interrupts.check()
+    metrics = summary.measured(vae, splits, evaluated["test"], config)
+    metrics |= summary.of_training(run.path / "history.csv")
+    interrupts.check()
+    run.write_json("metrics.json", metrics)
+    vae.save(run.path / "model.keras")
+    tfp_vae.export(vae, run.path)
+    interrupts.check()
     return metrics
 
 
@@ -100,7 +102,10 @@ def _one_line_errors(run: "Run") -> Iterator[None]:
         message = f"interrupted: {run.advice()}"
         raise Interrupted(interruption.number, message) from interruption
     except (OSError, MemoryError, tf.errors.OpError) as error:
-        raise TrainingError(f"training stopped: {errors.reason(error)}; {run.advice()}") from error
+        why, advice = errors.reason(error), run.advice()
+        if errors.ImageError.__name__ in why:  # of a stream, whose files are not all read before
+            advice += ", or leave damaged files out with --restart --skip-damaged"
+        raise TrainingError(f"training stopped: {why}; {advice}") from error
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfp_vae.images.convert import to_float
 from tfp_vae.layers.likelihoods import MIN_PIXEL_SCALE
+from tfp_vae.saved_model.contract import Description
 from training.data.split import Split
 
 MAX_IMAGES = 20_000  # that it is fitted to
@@ -27,6 +28,15 @@ class PrincipalComponents(NamedTuple):
     log_likelihood: float
     latents: int
     images: int
+
+
+def applies(description: Description) -> bool:
+    """Whether log p(x) of such a model is compared with it: a density of all latents."""
+    return (
+        description.likelihood == "independent_normal"
+        and description.has_density
+        and not description.has_codes
+    )
 
 
 def score(train: Split, test: Iterable[np.ndarray], latents: int) -> PrincipalComponents | None:

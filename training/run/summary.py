@@ -50,7 +50,7 @@ def measured(
         metrics |= sparsity(vae.encoder.layers[-1], means)
     metrics["num_latents"] = model.latent_size
     metrics["num_parameters"] = sum(model.weight_sizes)
-    if config.likelihood == "independent_normal" and not model.description.has_codes:
+    if yardstick.applies(model.description):
         ppca = yardstick.score(splits.train, test.as_numpy_iterator(), model.latent_size)
         if ppca is not None:
             metrics |= {f"ppca_{name}": value for name, value in ppca._asdict().items()}
@@ -110,11 +110,14 @@ def sparsity(layer: Any, codes: np.ndarray) -> dict[str, float]:
 
 def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
     """The metrics in words, and a line for each thing that went wrong."""
-    yield (
-        f"test ELBO {metrics['elbo']:.3f} nats per image = "
-        f"- reconstruction_nll {metrics['reconstruction_nll']:.3f} "
-        f"- {KL_NAMES[kl_form]} {metrics['kl']:.3f}"
-    )
+    if kl_form == "none":
+        yield f"test log p(x|z) at the code {metrics['elbo']:.3f} nats per image, not a bound"
+    else:
+        yield (
+            f"test ELBO {metrics['elbo']:.3f} nats per image = "
+            f"- reconstruction_nll {metrics['reconstruction_nll']:.3f} "
+            f"- {KL_NAMES[kl_form]} {metrics['kl']:.3f}"
+        )
     latents, parts = metrics["num_latents"], f"{metrics['num_parameters']:,} parameters"
     if "active_units" not in metrics:
         yield from _of_codes(metrics, f"{parts}, {latents} codes an image")
