@@ -19,9 +19,8 @@ DIGITS_ENTROPY = 64 * np.log(2)  # nats of an 8x8 image of fair coins
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory, clean_environment):
     output = tmp_path_factory.mktemp("runs")
-    result = command(
-        "--epochs", 4, "--kl-warmup-epochs", 2, "--output-dir", output, env=clean_environment
-    )
+    argv = ("--epochs", 4, "--kl-warmup-epochs", 2, "--jit-compile", "auto")
+    result = command(*argv, "--output-dir", output, env=clean_environment)
     return output / "digits" / "1", result
 
 

@@ -37,7 +37,7 @@ def test_a_step_compiles_under_xla_for_any_batch(grey_images):
 
 def test_a_resumed_run_ends_as_one_that_was_never_stopped(tmp_path):
     argv = ["--objective", "iwae", "--num-samples", 5, "--hidden-units", 8, "--latent-size", 2]
-    argv += ["--jit-compile", "false", "--epochs"]
+    argv += ["--epochs"]
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     assert in_process(*argv, 2, "--output-dir", whole) == 0
     with pytest.MonkeyPatch.context() as patch:

@@ -18,6 +18,7 @@ from training.data import splits as data
 
 SMALL = ["--hidden-units", 8, "--latent-size", 2, "--kl", "monte_carlo", "--kl-warmup-epochs", 30]
 EPOCHS = 100  # of a run that is killed
+KILLED = [*SMALL, "--epochs", EPOCHS, "--jit-compile", "auto"]
 # Seed of the moment: the file that it comes after, and by how many seconds at most.
 KILLS = {1: ("logs/train/*", 0.2), 2: ("checkpoints/*.index", 0.5)}
 
@@ -30,7 +31,7 @@ def start(output, *argv, epochs=100_000, environment):
 @pytest.fixture(scope="module")
 def never_stopped(tmp_path_factory):
     output = tmp_path_factory.mktemp("whole")
-    assert trained("--output-dir", output, *SMALL, "--epochs", EPOCHS) == 0
+    assert trained("--output-dir", output, *KILLED) == 0
     return output / "digits" / "1"
 
 
@@ -39,7 +40,7 @@ def test_a_killed_run_ends_as_one_that_was_never_stopped(
     seed, never_stopped, tmp_path, clean_environment
 ):
     unfinished = tmp_path / "digits" / "1.incomplete"
-    process = start(tmp_path, epochs=EPOCHS, environment=clean_environment)
+    process = runs.start(tmp_path, *KILLED, environment=clean_environment)
     pattern, seconds = KILLS[seed]
     wait_for(process, pattern, unfinished)
     time.sleep(random.Random(seed).uniform(0, seconds))
@@ -48,8 +49,7 @@ def test_a_killed_run_ends_as_one_that_was_never_stopped(
     reached = sorted(path.name for path in unfinished.glob("checkpoints/*.index"))
     assert not unfinished.with_suffix("").exists(), f"seed {seed}: over before the signal"
 
-    argv = ["--output-dir", tmp_path, *SMALL, "--epochs", EPOCHS, "--resume"]
-    assert trained(*argv) == 0, (seed, reached)
+    assert trained("--output-dir", tmp_path, *KILLED, "--resume") == 0, (seed, reached)
     finished = unfinished.with_suffix("")
     names = ("history.csv", "metrics.json", "README.md")
     assert_same_end(finished, never_stopped, *names, of=f"seed {seed}, {reached}")

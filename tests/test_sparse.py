@@ -154,7 +154,7 @@ def test_features_are_what_each_unit_adds(grey_images, tmp_path):
 
 def test_a_run_says_how_sparse_it_is(tmp_path, capfd):
     argv = ("--posterior", "deterministic", "--sparsity", 0.1, "--hidden-units", 8)
-    argv += ("--epochs", 1, "--jit-compile", "false", "--output-dir", tmp_path)
+    argv += ("--epochs", 1, "--output-dir", tmp_path)
     assert in_process(*argv) == 0
     run = tmp_path / "digits" / "1"
     metrics = json.loads((run / "metrics.json").read_text())

@@ -12,10 +12,16 @@ from training.fit import fit
 PATIENCE = 300  # seconds
 
 
+def flags(*argv):
+    """The words of a command line, without XLA unless they name it: it compiles for seconds."""
+    words = [str(word) for word in argv]
+    return words if "--jit-compile" in words else [*words, "--jit-compile", "false"]
+
+
 def command(*argv, **options):
     """Runs the command in another process, to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "training.fit", *map(str, argv)],
+        [sys.executable, "-m", "training.fit", *flags(*argv)],
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -31,13 +37,13 @@ def says_equal(script, environment):
 
 
 def trained(*argv):
-    """The exit code of the command in another process: XLA never frees what it has compiled."""
+    """The exit code of the command in another process, which leaves nothing in this one."""
     return command(*argv).returncode
 
 
 def in_process(*argv):
     """The exit code of the command in this process, for tests that patch it or that end early."""
-    return run(fit, "training.fit", [str(word) for word in argv])
+    return run(fit, "training.fit", flags(*argv))
 
 
 def wait_for(process, pattern, folder):

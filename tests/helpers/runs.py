@@ -7,14 +7,13 @@ import zipfile
 import h5py
 import numpy as np
 
-from helpers.commands import command
+from helpers.commands import command, flags
 
 
 def start(output, *argv, environment):
     """The command in another process."""
-    argv = ["--output-dir", output, *argv]
     return subprocess.Popen(
-        [sys.executable, "-m", "training.fit", *map(str, argv)],
+        [sys.executable, "-m", "training.fit", *flags("--output-dir", output, *argv)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
