@@ -53,6 +53,20 @@ def test_files_are_found_below_a_folder_in_order(tmp_path):
         files.find_files(tmp_path / "b" / "none")
 
 
+def test_links_are_followed_once_and_hidden_names_are_not_images(tmp_path):
+    photos, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
+    names = ("photos/b/0.png", "photos/b/._0.png", "photos/.ipynb_checkpoints/0.png")
+    for name in (*names, "photos/__MACOSX/0.png", "photos/.store/1.png", "elsewhere/c/2.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    targets = {"a": photos / "b", "loop": photos, "stored": photos / ".store", "z": elsewhere}
+    for name, target in targets.items():
+        (photos / name).symlink_to(target)
+    (elsewhere / "back").symlink_to(photos)
+    found = [str(path.relative_to(photos)) for path in files.find_files(photos)]
+    assert found == ["b/0.png", "stored/1.png", "z/c/2.png"]
+
+
 def test_a_damaged_file_is_named(tmp_path):
     good = save(tmp_path / "a.png", random_bytes(64, 64))
     bad = tmp_path / "bad.png"

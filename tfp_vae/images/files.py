@@ -1,5 +1,7 @@
 """Reading PNG and JPEG files, which may be damaged or malicious. Imports no TensorFlow."""
 
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +25,39 @@ _OPENERS = {PNG: PngImageFile, JPEG: JpegImageFile}
 
 
 def find_files(folder: str | Path) -> list[Path]:
-    """Every PNG and JPEG file in `folder` and its sub-folders, sorted by path.
+    """Every PNG and JPEG file that `walk` finds in `folder`, sorted by path.
 
     Raises:
       ImageError: there is none.
     """
-    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
-    found = [path for path in found if path.is_file()]
+    paths = (place / name for place, names in walk(folder) for name in names)
+    found = sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise ImageError(f"{folder}: no {', '.join(SUFFIXES)} file in it")
     return found
+
+
+def walk(folder: str | Path) -> Iterator[tuple[Path, list[str]]]:
+    """`folder` and its sub-folders, each once, and the names of what else is in them.
+
+    Links to folders are followed after the folders themselves, so that none has another's name.
+    Hidden names, and `__MACOSX` of archives, are left out.
+    """
+    seen = set()
+    waiting = [Path(folder)]
+    while waiting:
+        for place, folders, others in os.walk(waiting.pop(0)):  # which follows no link by itself
+            found = Path(place).resolve()
+            folders[:] = [] if found in seen else _visible(folders)
+            if found in seen:
+                continue
+            seen.add(found)
+            waiting += [path for name in folders if (path := Path(place, name)).is_symlink()]
+            yield Path(place), _visible(others)
+
+
+def _visible(names: Sequence[str]) -> list[str]:
+    return sorted(name for name in names if not name.startswith(".") and name != "__MACOSX")
 
 
 def file_shape(path: str | Path) -> tuple[int, int, int]:
