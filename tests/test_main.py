@@ -159,6 +159,22 @@ def test_what_a_command_reads_it_does_not_overwrite(command, file, place, tmp_pa
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("out", ["1.png", "new.PNG", "deep/new.png", "linked/new.png", "x.npz"])
+def test_no_file_of_a_folder_that_a_command_reads_is_written(out, place, tmp_path, capsys):
+    folder = tmp_path / "few"
+    shutil.copytree(place / "photos", folder)
+    shutil.copytree(place / "photos", folder / "deep")
+    shutil.copytree(place / "photos", tmp_path / "elsewhere")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "x.npz").write_bytes(b"what was there")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    assert main(["reconstruct", str(place / "run"), str(folder), str(folder / out)]) == 2
+    line = f"{folder / out}: the command reads {folder}: expected a file outside of it\n"
+    assert capsys.readouterr().err == line
+    after = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    assert after == before
+
+
 def test_a_file_that_cannot_be_finished_keeps_its_old_content(place, tmp_path, monkeypatch, capsys):
     out = tmp_path / "z.npz"
     out.write_bytes(b"what was there")

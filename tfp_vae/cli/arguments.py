@@ -116,7 +116,7 @@ def output(
 
     Raises:
       InputError: neither names a kind, they disagree, the file cannot be written, or it is one of
-        those that are read.
+        those that are read, or would be one of a folder's.
     """
     if not out.name:
         raise InputError(f"{out}: a folder: expected a file to write")
@@ -133,7 +133,18 @@ def output(
         file = ROW_AND_ARRAY.sub(r"\1", str(source))
         if os.path.exists(file) and path.exists() and path.samefile(file):
             raise InputError(f"{path}: the command reads it: expected another file to write")
+        if os.path.isdir(file):
+            _check_outside(path, file)
     return path, kind
+
+
+def _check_outside(path: Path, folder: str) -> None:
+    """Refuses a file in a folder that is read, unless it is new and would be no image of it."""
+    from tfp_vae.images import files  # which imports NumPy
+
+    taken = path.exists() or path.suffix.lower() in files.SUFFIXES
+    if taken and path.parent.resolve() in {place.resolve() for place, _ in files.walk(folder)}:
+        raise InputError(f"{path}: the command reads {folder}: expected a file outside of it")
 
 
 def check_writable(out: Path) -> None:
