@@ -151,6 +151,7 @@ BAD_INPUT = [
     (("--name", "/tmp/elsewhere"), "--name /tmp/elsewhere"),
     (("--name", ".."), "--name .."),
     (("--name", ""), "--name"),
+    (("--name", "x.incomplete"), "--name x.incomplete: expected no .incomplete at the end"),
     (("--resume",), "--resume"),
     (("--resume", "--restart"), "--resume --restart: give one of them"),
     (("--dataset", "no_such_data_set"), "no_such_data_set"),

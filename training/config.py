@@ -234,8 +234,9 @@ class Config(PartSettings):
         """`name`, or one made from the data set's: `photos` for ../photos, `x` for x.npz."""
         if self.name is not None:
             return self.name
-        stem = re.sub(r"\.np[yz]$", "", re.split(r"[/\\]", self.dataset.rstrip("/\\"))[-1])
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-_")[:100] or "run"
+        stem = re.sub(r"(?i)\.np[yz]$", "", re.split(r"[/\\]", self.dataset.rstrip("/\\"))[-1])
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-_")[:100] or "run"
+        return re.sub(r"\.incomplete$", "-incomplete", name)
 
     @classmethod
     def from_json(cls, path: str | Path) -> Self:

@@ -56,7 +56,9 @@ def colour_name(text: str) -> str:
 
 
 def plain_name(text: str) -> str:
-    """Refuses a text that cannot name a run's folder."""
+    """Refuses a text that cannot name a run's folder, or that names an unfinished version."""
+    if text.endswith(".incomplete"):
+        raise ValueError("expected no .incomplete at the end")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
         raise ValueError(
             "expected at most 100 letters, digits, '.', '_' and '-', a letter or digit first"
