@@ -1,5 +1,6 @@
 """How a command ends: its exit code, its one line, and standard streams that are closed."""
 
+import io
 import os
 import signal
 import subprocess
@@ -40,6 +41,14 @@ def test_what_a_terminal_would_obey_is_escaped(capsys):
 
     assert run(failing, "x", []) == 2
     assert capsys.readouterr().err == "\\x1b[2J\\udcff é\n"
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_what_an_encoding_lacks_is_escaped(name, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, name, io.TextIOWrapper(written, encoding="ascii", errors="strict"))
+    assert run(lambda: print("é.png", file=getattr(sys, name)), "x", []) == 0
+    assert written.getvalue() == b"\\xe9.png\n"
 
 
 @pytest.mark.parametrize(

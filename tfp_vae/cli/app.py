@@ -58,7 +58,8 @@ def run(
 def open_standard_streams() -> None:
     """Opens the null device in place of a standard stream that the caller has closed (`>&-`).
 
-    Otherwise the next file that the process opens would become its stdout or stderr.
+    Otherwise the next file that the process opens would become its stdout or stderr. What the
+    encoding of stdout or stderr lacks, such as the é of a file's name in ASCII, is escaped.
     """
     for descriptor, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
@@ -67,6 +68,9 @@ def open_standard_streams() -> None:
             # The system gives the lowest free descriptor: this one, as the lower ones are open.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             setattr(sys, name, open(descriptor, mode, closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a stream that a program has put in its place may not
+            stream.reconfigure(errors="backslashreplace")
 
 
 def one_line(text: str) -> str:
