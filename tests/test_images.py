@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.pictures import random_bytes, save
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tfp_vae.errors import ImageError
 from tfp_vae.images import convert, files, grids
@@ -33,14 +33,20 @@ def test_kinds_of_files(tmp_path):
     assert files.read_file(palette, 3).shape == (8, 9, 3)
 
 
-def test_a_photo_is_turned_upright(tmp_path):
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_files_of_all_kinds_are_turned_upright(orientation, tmp_path):
     exif = Image.Exif()
-    exif[files.ORIENTATION_TAG] = 6  # the camera was turned: rotate by 90 degrees to view
-    path = save(tmp_path / "a.jpg", np.uint8([[0] * 16] * 8 + [[255] * 16] * 8)[:, :10], exif=exif)
-    assert files.file_shape(path) == (10, 16, 1)
-    upright = files.read_file(path, 1)[..., 0]
-    assert upright.shape == (10, 16)
-    assert upright[:, :6].mean() > 200 > 50 > upright[:, -6:].mean()
+    exif[files.ORIENTATION_TAG] = orientation
+    pixels = np.zeros((8, 16), np.uint8)
+    pixels[:, :8], pixels[:4, 8:] = 255, 128  # each turn moves the black quarter elsewhere
+    jpeg = save(tmp_path / "a.jpg", pixels, exif=exif, quality=95)
+    png = save(tmp_path / "a.png", pixels, exif=exif)
+    with Image.open(png) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    for path, tolerance in ((png, 0), (jpeg, 9)):
+        assert files.file_shape(path) == (*expected.shape, 1)
+        upright = files.read_file(path, 1)[..., 0]
+        np.testing.assert_allclose(upright, expected, atol=tolerance)
 
 
 def test_files_are_found_below_a_folder_in_order(tmp_path):
