@@ -36,6 +36,7 @@ def test_help_does_not_import_tensorflow():
         (["--dataset", "no_such_set"], "--dataset no_such_set"),
         (["--rounds", "0"], "--rounds 0"),
         (["--peer", "torch=no/such/python"], "--peer torch=no/such/python"),
+        (["--peer", "torch=."], "--peer torch=.: expected NAME=PYTHON"),
         (["--out", "no/such/folder/a.json"], "no/such/folder/a.json"),
         (["--out", "."], "a folder: expected a file"),
         (["--case"], "--case []: expected at least one"),

@@ -39,7 +39,8 @@ Count = Annotated[int, Field(ge=1, lt=2**31)]
 
 def _peer(text: str) -> str:
     name, _, python = text.partition("=")
-    if name not in CONTENDERS or not os.access(python, os.X_OK):
+    is_program = os.path.isfile(python) and os.access(python, os.X_OK)
+    if name not in CONTENDERS or not is_program:
         raise ValueError(f"expected NAME=PYTHON, NAME one of {', '.join(CONTENDERS)}")
     return text
 
