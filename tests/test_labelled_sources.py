@@ -8,6 +8,7 @@ from PIL import Image
 
 from tfp_vae.errors import ImageError
 from tfp_vae.images import sources as image_sources
+from tfp_vae.images.tfds import DataSet
 
 SHAPE = (8, 9, 1)
 LABELS = [1, 0, 2, 2, 0]
@@ -147,6 +148,15 @@ def test_labels_and_splits_that_cannot_be_read(source, message, data_dir, pixels
     np.savez("only.npz", test_labels=good, label_names=names)
     with pytest.raises(ImageError, match=message):
         image_sources.read([source], SHAPE)
+
+
+def test_a_damaged_file_of_tfds_is_one_line(pixels, tmp_path):
+    data_sets.store(tmp_path / "tfds", "tiny", pixels, LABELS)
+    (records,) = (tmp_path / "tfds" / "tiny").rglob("*-test.tfrecord-*")
+    records.write_bytes(records.read_bytes()[:-4])
+    found = DataSet("tiny", str(tmp_path / "tfds"))
+    with pytest.raises(ImageError, match=r"^split test cannot be read \(.*truncated.*\)$"):
+        found.labels("test")
 
 
 def damage(*names):

@@ -79,13 +79,19 @@ class DataSet:
         return examples.map(lambda example: self.decode(example, size), num_parallel_calls=2)
 
     def labels(self, split: str, rows: range | None = None) -> Labels:
-        """The labels of a split, in the order of `stream`; only where there are `label_names`."""
+        """The labels of a split, in the order of `stream`; only where there are `label_names`.
+
+        Raises:
+          ImageError: damaged files of the data set.
+        """
         import tensorflow_datasets as tfds
 
         only_label = tfds.decode.PartialDecoding({"label": True})
         examples = self._dataset(split, only_label)
         chosen = _chosen(examples, rows).as_numpy_iterator()
-        return Labels(np.array([example["label"] for example in chosen]), self.label_names)
+        with _named(split):
+            indices = [example["label"] for example in chosen]
+        return Labels(np.array(indices), self.label_names)
 
     def examples(self, split: str) -> tf.data.Dataset:
         """The images of a split before they are decoded, each as {"image": text}."""
@@ -118,8 +124,15 @@ def decoded(stream: tf.data.Dataset, split: str) -> tf.Tensor:
     Raises:
       ImageError: no image, or damaged files of the data set.
     """
-    try:
+    with _named(split):
         return next(iter(stream.batch(max(1, int(stream.cardinality())))))
+
+
+@contextlib.contextmanager
+def _named(split: str) -> Iterator[None]:
+    """Turns an error of TensorFlow, as of a damaged file, into one line that names the split."""
+    try:
+        yield
     except (tf.errors.OpError, StopIteration) as error:
         raise ImageError(f"split {split} cannot be read ({errors.reason(error)})") from error
 
