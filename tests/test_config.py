@@ -61,8 +61,8 @@ def test_build_vae_is_given_the_options_of_the_chosen_parts():
 @pytest.mark.parametrize(
     ("dataset", "name"),
     [
-        *(("mnist", "mnist"), ("../some/photos/", "photos"), ("a b.npz", "a-b"), ("x:1.0", "x-1.0")),
-        *(("x.incomplete", "x-incomplete"), ("X.NPZ", "X")),
+        *(("mnist", "mnist"), ("../some/photos/", "photos"), ("a b.npz", "a-b")),
+        *(("x:1.0", "x-1.0"), ("x.incomplete", "x-incomplete"), ("X.NPZ", "X")),
     ],
 )
 def test_a_run_is_named_after_its_data(dataset, name):
