@@ -106,8 +106,9 @@ def test_the_images_of_a_run_s_own_data_set(tmp_path, pixels):
         16,
         3,
     )
-    path = tmp_path / "a.npz"
-    np.savez(path, train=pixels, test=pixels[:2], test_labels=np.array(["b", "a"]))
+    path = tmp_path / "a.NPZ"
+    with open(path, "wb") as file:  # to a name NumPy would append .npz
+        np.savez(file, train=pixels, test=pixels[:2], test_labels=np.array(["b", "a"]))
     found = default_images.read({"dataset": str(path)}, (8, 9, 1), BLACK)
     assert found.labels == ["b", "a"]
     for settings in ({}, {"dataset": "no_such_set"}, {"dataset": str(tmp_path / "no.npz")}):

@@ -44,9 +44,9 @@ def read(
 
 
 def _source(name: str) -> str:
-    if name.endswith(".npz"):
+    if name.lower().endswith(".npz"):
         return f"{name}:{_split(list(arrays.read_arrays(name)))}"
-    if name.endswith(".npy") or Path(name).is_dir():
+    if name.lower().endswith(".npy") or Path(name).is_dir():
         return name
     return f"{tfds.PREFIX}{name}:{_split(tfds.DataSet(name).splits)}"
 
