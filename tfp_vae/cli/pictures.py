@@ -88,7 +88,7 @@ def denoise(
     *,
     conversion: cli.ConversionFlags = cli.Conversion(),
 ) -> None:
-    """Write the reconstruction of one image, in its own size.
+    """Write the reconstruction of one image, in the size of the model's images.
 
     A run that was trained with --corruption removes noise of that kind.
     """
