@@ -30,9 +30,9 @@ class VAE(CompiledModel):
     it as `loss`, and `elbo`, `reconstruction_nll` and `kl`, which never carry beta, beside it. The
     other objectives, and the ELBO of several draws, are in `tfp_vae.models.estimators`.
 
-    The KL is an activity regularizer of the encoder's last layer. An encoder without one is changed
-    here: its last layer is given `KLDivergenceRegularizer(prior, use_exact_kl=None)`, so that
-    `encoder.losses` holds the KL from then on. An encoder that has one is left as it was.
+    The KL is an activity regularizer of the encoder's last layer. A `sample_weight` does not weigh
+    it, but weighs the whole bound of "iwae", "stl" and "dreg". An encoder without a regularizer is
+    given `KLDivergenceRegularizer(prior, use_exact_kl=None)` here; one that has it stays as it was.
 
     Args:
       encoder: images [B, H, W, C] to a posterior over [B, D]: a tf_keras model that ends in one of
