@@ -116,7 +116,7 @@ def output(
 
     Raises:
       InputError: neither names a kind, they disagree, the file cannot be written, or it is one of
-        those that are read, or would be one of a folder's.
+        those that are read, or of the images of a folder that is read.
     """
     if not out.name:
         raise InputError(f"{out}: a folder: expected a file to write")
@@ -131,20 +131,18 @@ def output(
     check_writable(path)
     for source in reads:
         file = ROW_AND_ARRAY.sub(r"\1", str(source))
-        if os.path.exists(file) and path.exists() and path.samefile(file):
+        if path.exists() and _is_read(path, file):
             raise InputError(f"{path}: the command reads it: expected another file to write")
-        if os.path.isdir(file):
-            _check_outside(path, file)
     return path, kind
 
 
-def _check_outside(path: Path, folder: str) -> None:
-    """Refuses a file in a folder that is read, unless it is new and would be no image of it."""
+def _is_read(path: Path, source: str) -> bool:
+    """Whether a file is what a source names, or one of the images of that folder."""
     from tfp_vae.images import files  # which imports NumPy
 
-    taken = path.exists() or path.suffix.lower() in files.SUFFIXES
-    if taken and path.parent.resolve() in {place.resolve() for place, _ in files.walk(folder)}:
-        raise InputError(f"{path}: the command reads {folder}: expected a file outside of it")
+    if os.path.isdir(source) and path.suffix.lower() in files.SUFFIXES:
+        return path.resolve() in {each.resolve() for each in files.find_files(source)}
+    return os.path.exists(source) and path.samefile(source)
 
 
 def check_writable(out: Path) -> None:

@@ -34,19 +34,19 @@ _OPENERS = {PNG: PngImageFile, JPEG: JpegImageFile}
 
 
 def find_files(folder: str | Path) -> list[Path]:
-    """Every PNG and JPEG file that `walk` finds in `folder`, sorted by path.
+    """Every PNG and JPEG file in `folder` and its sub-folders, sorted by path.
 
     Raises:
       ImageError: there is none.
     """
-    paths = (place / name for place, names in walk(folder) for name in names)
+    paths = (place / name for place, names in _walk(folder) for name in names)
     found = sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise ImageError(f"{folder}: no {', '.join(SUFFIXES)} file in it")
     return found
 
 
-def walk(folder: str | Path) -> Iterator[tuple[Path, list[str]]]:
+def _walk(folder: str | Path) -> Iterator[tuple[Path, list[str]]]:
     """`folder` and its sub-folders, each once, and the names of what else is in them.
 
     Links to folders are followed after the folders themselves, so that none has another's name.
