@@ -195,9 +195,11 @@ def test_photos_of_different_sizes_need_a_size(photo_folder):
 
 def test_odd_grey_images_of_a_npy(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (50, 28, 20)).astype(np.uint8)
-    np.save(tmp_path / "x.npy", pixels)
-    splits = data.load(Config(dataset=str(tmp_path / "x.npy"), batch_size=8))
-    assert splits.train.shape == (28, 20, 1)
+    for name in ("x.npy", "X.NPY"):
+        with open(tmp_path / name, "wb") as file:
+            np.save(file, pixels)
+        splits = data.load(Config(dataset=str(tmp_path / name), batch_size=8))
+        assert splits.train.shape == (28, 20, 1)
 
 
 def test_black_and_white_pixels_have_no_density(tmp_path):

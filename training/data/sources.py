@@ -34,7 +34,8 @@ def read(config: Config) -> dict[str, Split]:
 
 
 def _read(config: Config, path: Path) -> dict[str, Split]:
-    is_folder = path.is_dir() and config.dataset != digits.NAME and path.suffix not in ARRAYS
+    is_array = path.suffix.lower() in ARRAYS
+    is_folder = path.is_dir() and config.dataset != digits.NAME and not is_array
     if config.skip_damaged and not is_folder:
         raise InputError(f"--skip-damaged: {config.dataset} is no folder: expected one of images")
     if is_folder:
@@ -43,7 +44,7 @@ def _read(config: Config, path: Path) -> dict[str, Split]:
         pixels, labels = digits.load()
         split = _in_memory(pixels, config.image_size, digits.NAME)
         return {"train": dataclasses.replace(split, labels=lambda: labels)}
-    if path.suffix in ARRAYS:
+    if is_array:
         return _arrays(path, config.image_size)
     if path.exists():
         raise ImageError("expected a folder, a .npz or a .npy")
