@@ -212,17 +212,23 @@ def test_what_cannot_be_built_is_named(options, message):
     assert "\n" not in str(raised.value)
 
 
-def test_bfloat16_networks_leave_the_codes_as_they_are(grey_images):
+def test_bfloat16_networks_leave_the_codes_and_their_prior_as_they_are(grey_images, tmp_path):
     tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         vae = made(grey_images, **CODES[0])
         history = vae.fit(grey_images, epochs=2, verbose=0).history
+        fitted_prior(vae, grey_images, epochs=1)
+        tfp_vae.export(vae, tmp_path)
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
     assert np.isfinite(history["loss"]).all()
     assert vae.path.quantizers[0].codebook.dtype == tf.float32
     coded = vae._posterior_of(grey_images)
     assert (coded.mode().dtype, coded.coded.embedded.dtype) == (tf.int32, tf.float32)
+    of_float32 = made(grey_images, **CODES[0])
+    of_float32.prior_layer.set_weights(vae.prior_layer.get_weights())
+    log_prior = vae.prior.log_prob(coded.mode())
+    np.testing.assert_array_equal(log_prior, of_float32.prior.log_prob(coded.mode()))
 
 
 @pytest.mark.slow

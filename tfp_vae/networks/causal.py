@@ -27,13 +27,14 @@ class CausalBlock(tf_keras.layers.Layer):
     def __init__(self, width: int, heads: int, hidden_units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.width, self.heads = width, heads
-        self.norms = [tfkl.LayerNormalization(name=f"norm_{index}") for index in range(2)]
-        self.projection = tfkl.Dense(3 * width, name="projection")
-        self.attention = tfkl.Attention(name="attention")
+        own = {"dtype": self.dtype_policy}
+        self.norms = [tfkl.LayerNormalization(name=f"norm_{index}", **own) for index in range(2)]
+        self.projection = tfkl.Dense(3 * width, name="projection", **own)
+        self.attention = tfkl.Attention(name="attention", **own)
         # Kernels of zeros: a block starts as the identity.
-        self.joined = tfkl.Dense(width, kernel_initializer="zeros", name="joined")
-        self.hidden = tfkl.Dense(hidden_units, "gelu", name="hidden")
-        self.last = tfkl.Dense(width, kernel_initializer="zeros", name="last")
+        self.joined = tfkl.Dense(width, kernel_initializer="zeros", name="joined", **own)
+        self.hidden = tfkl.Dense(hidden_units, "gelu", name="hidden", **own)
+        self.last = tfkl.Dense(width, kernel_initializer="zeros", name="last", **own)
 
     def build(self, input_shape: Any) -> None:
         for layer in (*self.norms, self.projection, self.joined, self.hidden):
@@ -110,13 +111,15 @@ class CausalNetwork(tf_keras.layers.Layer):
         super().__init__(**kwargs)
         self.sizes, self.codebook_size, self.width, self.heads = sizes, codebook_size, width, heads
         self.count = sum(sizes)
-        self.embedding = tfkl.Embedding(len(sizes) * codebook_size, width, name="embedding")
+        own = {"dtype": self.dtype_policy}
+        self.embedding = tfkl.Embedding(len(sizes) * codebook_size, width, name="embedding", **own)
         self.blocks = [
-            CausalBlock(width, heads, 2 * width, name=f"block_{index}") for index in range(blocks)
+            CausalBlock(width, heads, 2 * width, name=f"block_{index}", **own)
+            for index in range(blocks)
         ]
-        self.norm = tfkl.LayerNormalization(name="norm")
+        self.norm = tfkl.LayerNormalization(name="norm", **own)
         self.heads_of_levels = [
-            tfkl.Dense(codebook_size, kernel_initializer="zeros", name=f"level_{index}")
+            tfkl.Dense(codebook_size, kernel_initializer="zeros", name=f"level_{index}", **own)
             for index in range(len(sizes), 0, -1)
         ]
 
