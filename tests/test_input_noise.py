@@ -35,6 +35,20 @@ def test_it_is_a_function_of_the_seed_and_the_number_of_draws():
     assert abs(np.corrcoef(draw.numpy().ravel(), noise[:, :4].numpy().ravel())[0, 1]) < 0.1
 
 
+def test_the_levels_of_a_hierarchy_draw_other_noise_than_the_input(monkeypatch):
+    seeds, normal = [], tf.random.stateless_normal
+
+    def seen(shape, seed, **options):
+        seeds.append(tuple(np.array(seed)))
+        return normal(shape, seed, **options)
+
+    options = {"model": "hierarchical", "latent_size": (4, 3, 2)}
+    vae = small_vae(**options, likelihood="independent_normal", images=IMAGES)
+    monkeypatch.setattr(tf.random, "stateless_normal", seen)
+    vae.train_step(tf.constant(IMAGES[:2]))
+    assert len(set(seeds)) == len(seeds) == 4  # of the input and of three levels
+
+
 @pytest.mark.parametrize(
     ("options", "noisy"),
     [

@@ -90,7 +90,7 @@ class CodeNoise(InputNoise):
     (Salakhutdinov and Hinton, "Semantic hashing", 2009), which replaces Ng's weight decay.
     """
 
-    stream = 2
+    stream = 2**30 + 2
 
     def __init__(self, stddev: float = CODE_NOISE, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(stddev, seed, **kwargs)

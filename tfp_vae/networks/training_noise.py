@@ -17,13 +17,14 @@ class TrainingNoise(tf_keras.layers.Layer, CountedDraws):
     the number of steps.
 
     Attributes:
-      stream: folded into the seed, so that layers of one model with the same seed draw other noise.
+      stream: folded into the seed, so that layers of one model with the same seed draw other noise;
+        above the indices of levels, which the posterior of a hierarchy folds into its seed.
 
     Args:
       seed: as `DistributionLayer` takes it.
     """
 
-    stream = 1  # the posterior has none
+    stream = 2**30 + 1
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
