@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras
 from helpers.models import small_vae
 
+from tfp_vae import objectives
 from tfp_vae.layers.shared_scale import CALIBRATION_RATE
 
 FITTED = ("independent_normal", "discretized_logistic")
@@ -70,6 +71,36 @@ def test_images_without_weight_do_not_move_the_scale(options, images):
     assert scales[0] == pytest.approx(scales[1], rel=1e-4)
     vae.fit(doubled, doubled, sample_weight=0 * weights, batch_size=2 * count, verbose=0)
     assert float(layer_of(vae).scale) == scales[1]
+
+
+class Replica:
+    """The context of one of two replicas, as `tf.distribute` gives it; `sums` are the other's."""
+
+    num_replicas_in_sync = 2
+
+    def __init__(self, sums):
+        self.sums = sums
+
+    def all_reduce(self, op, values):
+        assert op == "SUM"
+        return [value + other for value, other in zip(values, self.sums, strict=True)]
+
+
+def test_replicas_count_by_their_images_and_none_counts_nothing(monkeypatch):
+    for own, count, sums, expected in (
+        (0.5, 3, (1.5, 1.0), 0.75),  # 0.5, 0.5, 0.5 and 1.5
+        (np.nan, 0, (1.5, 1.0), 1.5),
+        (np.nan, 0, (0.0, 0.0), 0.0),
+    ):
+        monkeypatch.setattr(tf.distribute, "get_replica_context", lambda sums=sums: Replica(sums))
+        assert float(objectives.mean_of_replicas(tf.constant(own), tf.constant(count))) == expected
+
+
+def test_a_batch_without_images_does_not_move_the_scale(images):
+    layer = layer_of(small_vae(likelihood="independent_normal", images=images))
+    before = float(layer.scale)
+    layer.calibrate(layer(tf.zeros([0, 72])), tf.zeros([0, 8, 9, 1]))
+    assert float(layer.scale) == before > 0
 
 
 def test_a_step_is_an_exponential_moving_average(images):

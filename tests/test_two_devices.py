@@ -7,6 +7,7 @@ TWO_DEVICES = """
 import numpy as np
 import tfp_vae
 import tensorflow as tf
+import tf_keras
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -86,6 +87,30 @@ for strategy, name in zip(strategies, ("none", "mirrored")):
     vae.fit(splits.training_batches(64, 0), epochs=1, steps_per_epoch=20, verbose=0)
     scales.append(float(vae.decoder.layers[-1].scale))
 assert abs(scales[0] - scales[1]) < 1e-4 * scales[0], scales
+
+# The last batch of 9 images is of 1 image and none, or of 2 and 2.
+images = np.random.default_rng(0).random((9, 8, 8, 1)).astype(np.float32)
+weights = np.arange(9, dtype=np.float32)
+codes = dict(model="vq_vae", network="conv", filters=(4,), codebook_size=4, code_size=2)
+scales = []
+for strategy in strategies:
+    with strategy.scope():
+        vae = tfp_vae.build_vae(
+            (8, 8, 1), 2, posterior="deterministic", likelihood="independent_normal"
+        )
+        vae.compile(tf_keras.optimizers.SGD(0.0))
+        of_codes = tfp_vae.build_vae((8, 8, 1), seed=1, **codes)
+        of_codes.compile("adam")
+    for variable in vae.trainable_variables:
+        variable.assign(tf.zeros_like(variable))
+    scales.append([])
+    for batch_size, weight in ((4, None), (5, weights)):
+        vae.fit(images, images, batch_size=batch_size, sample_weight=weight, shuffle=False,
+                verbose=0)
+        scales[-1].append(float(vae.decoder.layers[-1].scale))
+    of_codes.fit(images, batch_size=4, verbose=0)
+    assert np.isfinite(of_codes.path.quantizers[0].codebook.numpy()).all()
+np.testing.assert_allclose(*scales, rtol=1e-5)
 print("equal")
 """
 

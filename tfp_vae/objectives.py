@@ -79,14 +79,20 @@ def free_bits(
       allowance, and returns the replica's own part, whose mean over the replicas is the total.
     """
     of_replica = tf.reduce_mean(kl_per_group, axis=0)
-    of_all = mean_of_replicas(of_replica)
+    of_all = mean_of_replicas(of_replica, tf.shape(kl_per_group)[0])
     return tf.reduce_sum(weight * tf.where(of_all > allowance, of_replica, allowance))
 
 
-def mean_of_replicas(of_replica: tf.Tensor) -> tf.Tensor:
-    """The mean over the replicas of `tf.distribute` of `of_replica`, any shape, as a constant."""
-    constant = tf.stop_gradient(of_replica)
+def mean_of_replicas(of_replica: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """The mean over the global batch of `tf.distribute`, as a constant; 0 of no images.
+
+    Args:
+      of_replica: the mean over the replica's own images, any shape; of no images, any value.
+      images: their number, a scalar; the last batch of an epoch may give the replicas unequal ones.
+    """
+    constant = tf.where(images > 0, tf.stop_gradient(of_replica), 0.0)
     context = tf.distribute.get_replica_context()  # None while a model is built
     if context is None or context.num_replicas_in_sync == 1:
         return constant
-    return context.all_reduce("MEAN", constant)
+    count = tf.cast(images, tf.float32)
+    return tf.math.divide_no_nan(*context.all_reduce("SUM", [count * constant, count]))

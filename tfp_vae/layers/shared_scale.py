@@ -100,17 +100,17 @@ class SharedScale(PerPixel):
           images: x, [B, H, W, C].
           weights: of the images, [B], none below 0; None weighs them all alike. Where the loss
             weighs images, or several draws for each of them, these weights, since its derivative by
-            the scale does too. If all are 0, nothing moves.
+            the scale does too. If all are 0, or there are no images, nothing moves.
         """
         if self.fixed_scale is not None:
             return
         pixels = likelihood.distribution
-        mean = tf.ones([])
+        mean, count = tf.ones([]), tf.shape(images)[0]
         if weights is not None:
-            mean = objectives.mean_of_replicas(tf.reduce_mean(weights))
+            mean = objectives.mean_of_replicas(tf.reduce_mean(weights), count)
             weights = tf.math.divide_no_nan(weights, mean)
         score = self.score(pixels, tf.cast(images, tf.float32), weights)
-        score = objectives.mean_of_replicas(score)
+        score = objectives.mean_of_replicas(score, count)
         score = tf.where(mean > 0.0, score, 0.0)
         change = CALIBRATION_RATE * 2.0 / self.fisher_information * score
         self._assign(pixels.scale * tf.sqrt(1.0 + change))

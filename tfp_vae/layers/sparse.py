@@ -51,7 +51,8 @@ class SparsityRegularizer(tf_keras.regularizers.Regularizer):
         gradient by those of the global batch.
         """
         own = tf.reduce_mean(tf.cast(activity, tf.float32), axis=0)
-        mean = own + tf.stop_gradient(objectives.mean_of_replicas(own) - own)
+        of_all = objectives.mean_of_replicas(own, tf.shape(activity)[0])
+        mean = own + tf.stop_gradient(of_all - own)
         target, found = (tfd.Bernoulli(probs=_inside(value)) for value in (self.target, mean))
         return self.weight * tf.reduce_sum(tfd.kl_divergence(target, found))
 

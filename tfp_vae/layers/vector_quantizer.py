@@ -119,5 +119,5 @@ class VectorQuantizer(Quantizer):
         )
         place -= tf.cumsum(counts, exclusive=True)[number]
         here = (place >= 0) & (place < own)
-        chosen = tf.gather(vectors, tf.clip_by_value(place, 0, own - 1))
-        return tf.where(here[:, tf.newaxis], chosen, 0.0)
+        # A replica may have no vectors at all: zeros are a row of their own, the last.
+        return tf.gather(tf.pad(vectors, [[0, 1], [0, 0]]), tf.where(here, place, own))
