@@ -1,6 +1,7 @@
 """The posterior of a hierarchy as a layer, and its KL, level by level."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -152,17 +153,21 @@ class HierarchicalKL(KLDivergenceRegularizer):
     At each level the KL given a draw of the levels above is in closed form where TFP has one,
     unless the form is "monte_carlo"; the expectation over the levels above is that draw.
 
-    Attributes:
-      level_weights: a variable [L], the top level first: the share of `weight` that each level has
-        in the loss, 1 unless a warm-up of levels moves it.
+    Args:
+      level_weights: [L], the top level first: the share of `weight` that each level has in the
+        loss; None is 1 for all. It becomes a variable, which a warm-up of levels moves.
     """
 
     prior: HierarchicalPrior
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, level_weights: Sequence[float] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        ones = tf.ones(len(self.prior.sizes))
-        self.level_weights = tf.Variable(ones, trainable=False, name="kl_level_weights")
+        shares = [1.0] * len(self.prior.sizes) if level_weights is None else level_weights
+        self.level_weights = tf.Variable(
+            shares, trainable=False, dtype=tf.float32, name="kl_level_weights"
+        )
 
     def level_divergences(
         self, posterior: tfd.Distribution, latents: tf.Tensor | None = None
@@ -204,3 +209,6 @@ class HierarchicalKL(KLDivergenceRegularizer):
         if test_points is None:
             distribution_a.counted_levels = levels  # for `penalty` and the metrics
         return tf.add_n(levels)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "level_weights": self.level_weights.numpy().tolist()}

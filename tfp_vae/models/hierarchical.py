@@ -121,6 +121,7 @@ class HierarchicalVAE(VAE):
             "posterior_options": layer.options,
             "kl": self._regularizer.form,
             "beta": float(self._regularizer.weight.numpy()),
+            "level_weights": self._regularizer.level_weights.numpy().tolist(),
             "free_bits": self._regularizer.free_bits,
             "seed": layer.seed,
             "objective": self.objective,
@@ -133,4 +134,9 @@ class HierarchicalVAE(VAE):
             part: tf_keras.layers.deserialize(config[part], custom_objects)
             for part in ("bottom_up", "top_down", "likelihood")
         }
-        return cls(**{**config, **made, "prior": deserialize_prior(config["prior"])})
+        given = {**config, **made, "prior": deserialize_prior(config["prior"])}
+        level_weights = given.pop("level_weights", None)  # older configs have none
+        loaded = cls(**given)
+        if level_weights is not None:
+            loaded._regularizer.level_weights.assign(level_weights)
+        return loaded
