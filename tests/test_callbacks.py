@@ -87,6 +87,14 @@ def test_the_warm_up_is_linear_in_steps_and_ends_at_beta(grey_images):
     np.testing.assert_allclose(seen.weights, [0.0, 1.0, 2.0, 3.0, 4.0, 4.0])
 
 
+def test_the_warm_up_ends_at_the_model_s_own_beta(grey_images):
+    vae, warmup = small_vae(beta=4.0), callbacks.KLWarmup(2)
+    for epoch, reached in enumerate((2.0, 4.0, 4.0)):  # one call of `fit` after another
+        options = {"initial_epoch": epoch, "epochs": epoch + 1, "verbose": 0}
+        vae.fit(grey_images, batch_size=130, callbacks=[warmup], **options)
+        assert float(vae.kl_weight) == pytest.approx(min(2.0 * epoch, reached))
+
+
 def test_the_warm_up_of_a_stream_of_unknown_length_moves_by_epochs(grey_images):
     seen = WeightAfterEachBatch()
     stream = tf.data.Dataset.from_generator(
@@ -112,6 +120,12 @@ def test_the_loss_carries_the_warm_up_and_the_elbo_does_not(grey_images):
 def test_a_warm_up_of_no_epochs_is_refused():
     with pytest.raises(ValueError, match="epochs 0: expected at least 1"):
         callbacks.KLWarmup(0)
+
+
+def test_a_warm_up_without_a_kl_is_refused(grey_images):
+    vae = small_vae(posterior="deterministic")
+    with pytest.raises(ValueError, match=r"^KLWarmup: model has no KL: expected a KLDivergenceReg"):
+        vae.fit(grey_images, verbose=0, callbacks=[callbacks.KLWarmup(2)])
 
 
 def test_training_stops_at_the_first_step_that_is_not_finite(grey_images):

@@ -40,6 +40,25 @@ def test_each_level_has_a_warm_up_of_its_own(images):
     np.testing.assert_allclose(seen.seen, expected, rtol=1e-6)
 
 
+def test_a_loaded_model_has_the_weights_of_its_levels(images, tmp_path):
+    vae = small_vae(**LEVELS)
+    vae.fit(images, batch_size=50, verbose=0, callbacks=[callbacks.KLWarmup((4, 2, 0), beta=3.0)])
+    expected = [1.0, 0.25, 0.125]  # the top level first
+    for whole, name in ((vae, "model.keras"), (vae.encoder, "encoder.keras")):
+        whole.save(tmp_path / name)
+        loaded = tf_keras.models.load_model(tmp_path / name)
+        layer = loaded.layers[-1] if whole is vae.encoder else loaded.encoder.layers[-1]
+        regularizer = layer.activity_regularizer
+        np.testing.assert_array_equal(regularizer.level_weights, expected)
+        assert float(regularizer.weight) == 3.0
+    config = vae.get_config()
+    del config["level_weights"]  # as in an older file
+    older = type(vae).from_config(config)
+    np.testing.assert_array_equal(older._regularizer.level_weights, [1.0, 1.0, 1.0])
+    vae.fit(images, batch_size=50, verbose=0, callbacks=[callbacks.KLWarmup(1)])
+    np.testing.assert_array_equal(vae._regularizer.level_weights, [1.0, 1.0, 1.0])
+
+
 @pytest.mark.parametrize("free_bits", [0.0, 0.4])
 def test_the_loss_weighs_each_level_and_the_elbo_does_not(free_bits, images):
     vae = small_vae(**LEVELS, free_bits=free_bits)

@@ -18,18 +18,20 @@ class KLWarmup(tf_keras.callbacks.Callback):
 
     It moves the weight of every `tfp_vae.KLDivergenceRegularizer` in the model before each
     execution of steps where the number of steps in an epoch is known, otherwise epoch by epoch.
+    Levels of a `HierarchicalVAE` without a number of their own all have the whole weight.
 
     Args:
       epochs: their number; for a `HierarchicalVAE` perhaps one for each level, from the image up,
         where a level of 0 epochs has the weight `beta` from the start.
-      beta: the weight after that.
+      beta: the weight after that; None is the weight that the model has when the callback first
+        meets it. A model that was saved during a warm-up needs the number.
 
     Raises:
-      InputError: (a ValueError) no epochs; at the start of training, levels that the model does
-        not have, or whose KL it does not know.
+      InputError: (a ValueError) no epochs; at the start of training, a model without a KL, levels
+        that the model does not have, or whose KL it does not know.
     """
 
-    def __init__(self, epochs: int | Sequence[int], beta: float = 1.0) -> None:
+    def __init__(self, epochs: int | Sequence[int], beta: float | None = None) -> None:
         super().__init__()
         self.epochs = epochs
         self.beta = beta
@@ -39,17 +41,23 @@ class KLWarmup(tf_keras.callbacks.Callback):
                 f"epochs {epochs}: expected at least 1; without it there is no warm-up"
             )
         self._epoch = 0
+        self._met: tf_keras.Model | None = None
 
     def set_model(self, model: tf_keras.Model) -> None:
         """Takes the model to train, as Keras calls it."""
         super().set_model(model)
         found = [part for part in model.submodules if isinstance(part, KLDivergenceRegularizer)]
-        self._weights = [regularizer.weight for regularizer in found]
-        self._of_levels: list[Any] = []
-        if not np.ndim(self.epochs):
-            return
+        if not found:
+            raise InputError("KLWarmup: model has no KL: expected a KLDivergenceRegularizer in it")
+        if model is not self._met:
+            self._met = model
+            self._weights = [regularizer.weight for regularizer in found]
+            own = [float(weight.numpy()) for weight in self._weights]
+            self._betas = own if self.beta is None else [self.beta] * len(own)
         hierarchies = [part for part in found if isinstance(part, HierarchicalKL)]
         self._of_levels = [regularizer.level_weights for regularizer in hierarchies]
+        if not np.ndim(self.epochs):
+            return
         counts = {len(regularizer.prior.sizes) for regularizer in hierarchies}
         given = f"kl_warmup_epochs {' '.join(map(str, self._all))}"
         if counts != {len(self._all)}:
@@ -70,7 +78,8 @@ class KLWarmup(tf_keras.callbacks.Callback):
 
     def _move(self, epochs_done: float) -> None:
         shares = [min(1.0, epochs_done / epochs) if epochs else 1.0 for epochs in self._all]
+        by_level = bool(np.ndim(self.epochs))
         for weights in self._of_levels:
-            weights.assign(shares[::-1])  # the top level first
-        for weight in self._weights:
-            weight.assign(self.beta * (1.0 if self._of_levels else shares[0]))
+            weights.assign(shares[::-1] if by_level else [1.0] * weights.shape[0])  # the top first
+        for weight, beta in zip(self._weights, self._betas, strict=True):
+            weight.assign(beta * (1.0 if by_level else shares[0]))
