@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
+from helpers.models import small_vae
 
 import tfp_vae
 from tfp_vae.flows import Couplings
@@ -54,6 +55,16 @@ def test_couplings_are_inverted_exactly(size, context_size):
     expected = np.linalg.slogdet(tape.batch_jacobian(y, x))[1]
     np.testing.assert_allclose(log_determinant, expected, atol=1e-4)
     assert size == 1 or np.abs(y - z).min() > 0  # every latent moves
+
+
+@pytest.mark.parametrize("options", [{}, {"model": "hierarchical", "latent_size": (3, 2)}], ids=str)
+def test_weights_alone_are_saved_in_the_older_format_too(options, tmp_path):
+    one, other = (small_vae(**options, posterior="flow", prior="flow") for _ in range(2))
+    shaken(one, 0.1)
+    one.save_weights(tmp_path / "weights.h5")
+    other.load_weights(tmp_path / "weights.h5")
+    for a, b in zip(one.trainable_weights, other.trainable_weights, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_flow_starts_as_the_normal_of_its_parameters():

@@ -12,6 +12,7 @@ import tf_keras
 from tensorflow_probability import distributions as tfd
 
 from tfp_vae.distributions import OwnDistribution
+from tfp_vae.networks.blocks import build
 
 MAX_LOG_SCALE = 2.0  # of one coupling: a factor of at most 7.4, so that no coupling overflows
 MOMENT_PAIRS = 32  # antithetic pairs of fixed draws, whose mean and deviation are a flow's
@@ -42,11 +43,12 @@ class Coupling(tf_keras.layers.Layer):
             self.of_context = dense(hidden_units, use_bias=False, name="of_context", **options)
         self.hidden = dense(hidden_units, "silu", name="hidden", **options)
         self.last = dense(2 * size, kernel_initializer="zeros", name="last", **options)
-        self.of_latents.build((None, size))
-        if self.of_context is not None:
-            self.of_context.build((None, context_size))
-        self.hidden.build((None, hidden_units))
-        self.last.build((None, hidden_units))
+        with tf.name_scope(self.name):  # a .h5 of weights takes no two of one name in a layer
+            build(self.of_latents, size)
+            if self.of_context is not None:
+                build(self.of_context, context_size)
+            build(self.hidden, hidden_units)
+            build(self.last, hidden_units)
         self.built = True
 
     def _scale_and_shift(
