@@ -98,6 +98,10 @@ def test_the_step_compiles_under_xla_for_any_batch(options, images):
             {"groups": (2,), "model": "vae", "latent_size": 3},
             "groups 2: only for model hierarchical, not vae",
         ),
+        (
+            {**MAPS, "filters": (4,) * 5},
+            "filters 4 4 4 4 4: expected 4 or fewer numbers, as often as 8x9 pixels can be halved",
+        ),
         ({**MAPS, "groups": (2,)}, r"groups 2: expected 2 numbers, one for each res.*: 2x3, 4x5"),
         ({"posterior": "deterministic"}, "posterior deterministic has no density: expected multi"),
         (

@@ -99,7 +99,8 @@ class MapHierarchy:
       group_channels: channels of a group at each resolution; () is 4 at the top, 2 below it.
 
     Raises:
-      InputError: numbers for more or fewer resolutions than there are.
+      InputError: more filters than the image can be halved, or numbers for more or fewer
+        resolutions than there are.
     """
 
     def __init__(
@@ -115,7 +116,12 @@ class MapHierarchy:
         if not filters:
             first, *rest = pyramid.default_filters(height, width)
             filters = (first, *(first + MORE_FILTERS * (i + 1) for i in range(len(rest))))
-        count = len(filters)
+        count, most = len(filters), max((max(height, width) - 1).bit_length(), 1)
+        if count > most:
+            raise InputError(
+                f"filters {' '.join(map(str, filters))}: expected {most} or fewer numbers, "
+                f"as often as {height}x{width} pixels can be halved"
+            )
         groups = groups or tuple(max(TOP_GROUPS - index, 1) for index in range(count))
         group_channels = group_channels or (TOP_CHANNELS, *[CHANNELS] * (count - 1))
         for name, given in (("groups", groups), ("group_channels", group_channels)):
