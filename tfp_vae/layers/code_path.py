@@ -16,9 +16,10 @@ from tfp_vae.networks.blocks import build
 
 tfkl = tf_keras.layers
 
-# Of the commitment in the loss: of a squared error in each pixel, in the units of a code's
-# dimension (0.25 in van den Oord et al., 2017, whose two terms are means).
+# Weight of the commitment: mean squared distance of a code dimension, times the number of values in
+# an image.
 COMMITMENT = 0.25
+START_BYTES = 2**28  # of distances from all codes, before training: of so many images at once
 
 
 class Coded(NamedTuple):
@@ -170,9 +171,14 @@ class CodePath(tf_keras.layers.Layer):
 
     def start(self, features: np.ndarray) -> None:
         """Places the codes by features [N, F] of training images, as `quantize` takes them."""
+        step = max(START_BYTES // (4 * max(self.sizes) * self.codebook_size), 1)
         for index, quantizer in enumerate(self.quantizers):
             # The vectors of a level depend on the codes above it, which have been placed.
-            quantizer.start(self.quantize(features).levels[index].vectors.numpy())
+            vectors = [
+                self.quantize(features[at : at + step]).levels[index].vectors.numpy()
+                for at in range(0, len(features), step)
+            ]
+            quantizer.start(np.concatenate(vectors))
 
     def update(self, coded: Coded) -> None:
         """Moves the codes of all levels after a training step."""
