@@ -11,6 +11,8 @@ from helpers.models import small_vae
 from helpers.parts import CODES, name_of
 
 import tfp_vae
+from tfp_vae.layers import code_path
+from tfp_vae.layers.code_path import CodePath
 from tfp_vae.models.code_prior import CodePriorModel
 
 FEW = {  # 4 codes of 4: all 256 latents can be listed
@@ -229,6 +231,45 @@ def test_bfloat16_networks_leave_the_codes_and_their_prior_as_they_are(grey_imag
     of_float32.prior_layer.set_weights(vae.prior_layer.get_weights())
     log_prior = vae.prior.log_prob(coded.mode())
     np.testing.assert_array_equal(log_prior, of_float32.prior.log_prob(coded.mode()))
+
+
+def test_the_prior_s_fit_checks_its_images_and_weighs_them(few):
+    vae, images = few
+    model = CodePriorModel(vae)
+    model.compile(tf_keras.optimizers.SGD(0.0))
+    for given, message in (
+        ((255 * images).astype(np.uint8), "images of uint8: expected floats"),
+        (255 * images, "images: float pixels from 0 to 255: expected 0..1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.fit(given, verbose=0)
+    weights = np.arange(65, dtype=np.float32)
+    options = {"batch_size": 65, "sample_weight": weights, "verbose": 0}
+    logs = model.fit(images, images, **options).history
+    each = -np.array(model(images))
+    assert logs["loss"] == [pytest.approx(np.mean(weights * each), rel=1e-5)]
+    assert logs["kl"] == [pytest.approx(np.mean(each), rel=1e-5)]
+
+
+def test_codes_start_from_few_images_at_a_time_where_there_are_many_codes(grey_images, monkeypatch):
+    options = {**CODES[1], "images": grey_images[:20]}
+    found, seen, quantize = [], [], CodePath.quantize
+
+    def spied(self, features):
+        if isinstance(features, np.ndarray):
+            seen.append(len(features))
+        return quantize(self, features)
+
+    for at_once in (code_path.START_BYTES, 4 * 3 * 6 * 8):  # of 3 images, 6 positions, 8 codes
+        tf_keras.utils.set_random_seed(0)
+        with monkeypatch.context() as patched:
+            patched.setattr(code_path, "START_BYTES", at_once)
+            patched.setattr(CodePath, "quantize", spied)
+            vae = small_vae(latent_size=16, **options)
+        found.append([each.codebook.numpy() for each in vae.path.quantizers])
+    assert seen[:2] == [20, 20] and max(seen[2:]) == 3
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow

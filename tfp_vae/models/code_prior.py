@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from tfp_vae.models.checks import check_training_data
 from tfp_vae.models.compiling import CompiledModel
 from tfp_vae.models.quantized import QuantizedVAE
 
@@ -13,7 +14,8 @@ class CodePriorModel(CompiledModel):
     """Trains p(z) of a model on the codes of images; encoder, codes and decoder stay as they are.
 
     `fit` takes images, as the model's own does. The loss is the mean of -log p(z) at the codes of
-    the images, in nats per image; validation logs the terms of the bound, `val_elbo` among them.
+    the images, in nats per image, times their weights where `fit` is given any; `kl` is without
+    weights. Validation logs the terms of the bound, `val_elbo` among them.
     From the construction on, the network is the model's prior: as it starts at the uniform one, no
     number changes by that.
 
@@ -38,19 +40,34 @@ class CodePriorModel(CompiledModel):
         """The tracker of the loss, and those of the model, for validation."""
         return [self.kl_tracker, *self.vae.metrics]
 
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any
+    ) -> tf_keras.callbacks.History:
+        """As `tf_keras.Model.fit`, on images alone; targets do not count.
+
+        Raises:
+          InputError: images as `VAE.fit` refuses them.
+        """
+        shape, likelihood_layer = self.vae.encoder.input_shape[1:], self.vae.decoder.layers[-1]
+        for data in (x, validation_data):
+            check_training_data(data, shape, likelihood_layer)
+        return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
+
     def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """The log p(z) at the codes of images, [B], nats."""
         codes = self.vae._posterior_of(images).mode()
         return self.vae.prior.log_prob(codes)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        images, _, _ = tf_keras.utils.unpack_x_y_sample_weight(data)
+        images, _, weights = tf_keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             kl = -self(images)
-            loss = tf.reduce_mean(kl) / tf.distribute.get_strategy().num_replicas_in_sync
+            each = kl if weights is None else kl * tf.reshape(tf.cast(weights, kl.dtype), [-1])
+            loss = tf.reduce_mean(each) / tf.distribute.get_strategy().num_replicas_in_sync
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         self.kl_tracker.update_state(kl)
-        return {"loss": self.kl_tracker.result(), "kl": self.kl_tracker.result()}
+        self.vae.loss_tracker.update_state(each)
+        return {"loss": self.vae.loss_tracker.result(), "kl": self.kl_tracker.result()}
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         return self.vae.test_step(data)
