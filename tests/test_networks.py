@@ -144,6 +144,8 @@ def test_the_kernel_of_off_diagonals_counts_for_less(features):
     again(x)
     again.set_weights([kernel, bias])
     np.testing.assert_array_equal(again(x), params)
+    with pytest.raises(TypeError, match="activation"):  # `call` has none
+        FullCovarianceDense(3, activation="relu")
 
 
 def test_a_full_covariance_learns_as_fast_as_a_diagonal_one():

@@ -26,10 +26,17 @@ class FullCovarianceDense(tf_keras.layers.Dense):
     """
 
     def __init__(
-        self, event_size: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any
+        self,
+        event_size: int,
+        kernel_initializer: Any = "glorot_uniform",
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = None,
     ) -> None:
         units = event_size + event_size * (event_size + 1) // 2
-        super().__init__(units, kernel_initializer=kernel_initializer, **kwargs)
+        options = {"name": name, "trainable": trainable, "dtype": dtype}
+        super().__init__(units, kernel_initializer=kernel_initializer, **options)
         self.event_size = event_size
         self._factors = np.full([self.units], 1.0 / math.sqrt(event_size), np.float32)
         self._factors[:event_size] = 1.0
