@@ -26,7 +26,8 @@ class CodePoint(OwnDistribution):
     def __init__(self, codes: tf.Tensor, coded: Coded, name: str = "CodePoint") -> None:
         super().__init__({"codes": codes, "name": name}, dtype=tf.int32)
         self._codes = codes
-        self._kept = SimpleNamespace(coded=coded)  # no parameter: TFP would divide it
+        # TFP slices and copies everything in `parameters`; what was found must stay out.
+        self._kept = SimpleNamespace(coded=coded)
 
     @property
     def coded(self) -> Coded:

@@ -89,7 +89,7 @@ class TriangularNormal(tfd.MultivariateNormalTriL):
         self._parameters = parameters
 
     def _stddev(self) -> tf.Tensor:
-        # TFP's own would form the covariance, with an op that LiteRT has not.
+        # TFP's own would form the covariance, with an op that LiteRT does not have.
         return tf.sqrt(tf.reduce_sum(tf.square(self.scale.to_dense()), axis=-1))
 
     @classmethod

@@ -42,7 +42,7 @@ class TopDownPosterior(OwnDistribution):
     def __init__(
         self, layer: "HierarchicalPosterior", features: tf.Tensor, name: str = "TopDownPosterior"
     ) -> None:
-        # Without the layer: a parameter is a part of the distribution.
+        # TFP slices and copies everything in `parameters`; the layer must stay out.
         super().__init__({"features": features, "name": name}, reparameterized=True)
         self._features = features
         # In a namespace, which neither copies of the distribution nor tf.Module's tracking divide.
