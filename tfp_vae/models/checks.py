@@ -40,8 +40,8 @@ def check_objective(
     num_samples: int,
     layer: tfpl.DistributionLambda,
     regularizer: KLDivergenceRegularizer | None,
-) -> None:
-    """Refuses an objective that a posterior cannot have.
+) -> int:
+    """K as an integer; refuses an objective that a posterior cannot have.
 
     Args:
       objective: its name.
@@ -56,9 +56,9 @@ def check_objective(
     given: dict[str, float] = {"num_samples": num_samples}
     if regularizer is not None:
         given["free_bits"] = regularizer.free_bits
-    OBJECTIVES.arguments(objective, given)
+    num_samples = OBJECTIVES.arguments(objective, given)["num_samples"]
     if (objective, num_samples) == (OBJECTIVES.default, 1):
-        return
+        return num_samples
     asked = f"objective {objective}, num_samples {num_samples}: posterior {type(layer).__name__}"
     if not isinstance(layer, DistributionLayer):
         raise InputError(f"{asked}: expected a tfp_vae.DistributionLayer")
@@ -66,6 +66,7 @@ def check_objective(
         raise InputError(f"{asked} has no density: expected elbo, 1")
     if not layer.counts_draws:
         raise InputError(f"{asked} draws no sample: expected convert_to_tensor_fn sample")
+    return num_samples
 
 
 def check_loss(loss: Any, objective: str) -> None:

@@ -106,8 +106,8 @@ class VAE(CompiledModel):
         self.posterior_is_normal, self.kl_form = inspect_posterior(
             encoder, self._posterior_of, self._regularizer, decoder.input_shape[-1]
         )
+        num_samples = check_objective(objective, num_samples, posterior_layer, self._regularizer)
         self.objective, self.num_samples = objective, num_samples
-        check_objective(objective, num_samples, posterior_layer, self._regularizer)
         self._pass = partial(passes.one_draw, self)
         if self._regularizer and (objective, num_samples) != (OBJECTIVES.default, 1):
             parts = OBJECTIVES[objective].load(), params_model(encoder), self._regularizer
@@ -126,7 +126,8 @@ class VAE(CompiledModel):
         return self.prior_layer()
 
     def named_parts(self) -> tuple[tf_keras.layers.Layer, Prior]:
-        """What a description names. No property: in those tf_keras finds layers to save."""
+        """What a description names."""
+        # A method: tf_keras would track the layers that a property returns.
         return self.encoder.layers[-1], self.prior_layer
 
     @property
@@ -205,8 +206,7 @@ class VAE(CompiledModel):
         self.kl_tracker.update_state(done.terms.kl)
         if done.bound is not None:
             self.bound_tracker.update_state(done.bound)
-        logs = self.compute_metrics(images, done.targets, done.likelihood, done.sample_weight)
-        return done, logs
+        return done, self.compute_metrics(images, done.targets, done.likelihood, done.sample_weight)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
