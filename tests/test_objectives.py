@@ -99,6 +99,25 @@ def test_sample_weights_weigh_the_bound_of_an_image(trained_elbo):
     np.testing.assert_allclose(done.loss, expected, rtol=1e-5)
 
 
+def test_the_encoder_s_own_penalties_are_those_at_the_images_under_a_vamp_prior(grey_images):
+    options = {"prior": "vamp", "prior_components": 3, "images": grey_images}
+    vae = small_vae(**options, objective="iwae", num_samples=2)
+    before = vae.evaluate(grey_images, batch_size=130, verbose=0)[0]
+    (dense, *_) = (each for each in vae.encoder.layers if isinstance(each, tf_keras.layers.Dense))
+    # Keras divides by the number of inputs: what is left is as large as there are of them.
+    dense.activity_regularizer = lambda output: tf.cast(tf.shape(output)[0] ** 2, tf.float32)
+    vae.compile("adam")
+    after = vae.evaluate(grey_images, batch_size=130, verbose=0)[0]
+    assert after - before == pytest.approx(len(grey_images), abs=10)
+
+
+def test_a_whole_number_of_draws_may_be_a_float(grey_images):
+    made = small_vae()
+    vae = tfp_vae.VAE(made.encoder, made.decoder, num_samples=2.0)
+    vae.compile("adam")
+    assert np.isfinite(vae.evaluate(grey_images, verbose=0)).all()
+
+
 def test_a_loss_of_one_s_own_is_for_the_elbo(trained_elbo):
     vae, images = trained_elbo
 

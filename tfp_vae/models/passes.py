@@ -100,6 +100,7 @@ def several_draws(
     """
     count = vae.num_samples
     params = tf.cast(params_of(batch.images, training=training), tf.float32)
+    of_encoder = list(params_of.losses)  # at the images: a prior may call the encoder at others
     targets = _repeated(batch.targets, count)
     drawn = draw(
         objective,
@@ -116,7 +117,7 @@ def several_draws(
     terms = objectives.elbo(tf.reduce_mean(densities.log_likelihood, axis=0), drawn.kl)
     weight = batch.sample_weight
     of_draws = None if weight is None else _repeated(weight, count)
-    others = [*params_of.losses, *vae.decoder.losses, *vae.prior_layer.losses]
+    others = [*of_encoder, *vae.decoder.losses, *vae.prior_layer.losses]
     if loss is None:
         others.append(regularizer.penalty(drawn.posterior, drawn.kl))
         loss = vae.compiled_loss(
