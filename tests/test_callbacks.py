@@ -87,14 +87,6 @@ def test_the_warm_up_is_linear_in_steps_and_ends_at_beta(grey_images):
     np.testing.assert_allclose(seen.weights, [0.0, 1.0, 2.0, 3.0, 4.0, 4.0])
 
 
-def test_the_warm_up_ends_at_the_model_s_own_beta(grey_images):
-    vae, warmup = small_vae(beta=4.0), callbacks.KLWarmup(2)
-    for epoch, reached in enumerate((2.0, 4.0, 4.0)):  # one call of `fit` after another
-        options = {"initial_epoch": epoch, "epochs": epoch + 1, "verbose": 0}
-        vae.fit(grey_images, batch_size=130, callbacks=[warmup], **options)
-        assert float(vae.kl_weight) == pytest.approx(min(2.0 * epoch, reached))
-
-
 def test_the_warm_up_of_a_stream_of_unknown_length_moves_by_epochs(grey_images):
     seen = WeightAfterEachBatch()
     stream = tf.data.Dataset.from_generator(

@@ -23,15 +23,14 @@ class KLWarmup(tf_keras.callbacks.Callback):
     Args:
       epochs: their number; for a `HierarchicalVAE` perhaps one for each level, from the image up,
         where a level of 0 epochs has the weight `beta` from the start.
-      beta: the weight after that; None is the weight that the model has when the callback first
-        meets it. A model that was saved during a warm-up needs the number.
+      beta: the weight after that, whatever the model was built with.
 
     Raises:
       InputError: (a ValueError) no epochs; at the start of training, a model without a KL, levels
         that the model does not have, or whose KL it does not know.
     """
 
-    def __init__(self, epochs: int | Sequence[int], beta: float | None = None) -> None:
+    def __init__(self, epochs: int | Sequence[int], beta: float = 1.0) -> None:
         super().__init__()
         self.epochs = epochs
         self.beta = beta
@@ -41,7 +40,6 @@ class KLWarmup(tf_keras.callbacks.Callback):
                 f"epochs {epochs}: expected at least 1; without it there is no warm-up"
             )
         self._epoch = 0
-        self._met: tf_keras.Model | None = None
 
     def set_model(self, model: tf_keras.Model) -> None:
         """Takes the model to train, as Keras calls it."""
@@ -49,11 +47,7 @@ class KLWarmup(tf_keras.callbacks.Callback):
         found = [part for part in model.submodules if isinstance(part, KLDivergenceRegularizer)]
         if not found:
             raise InputError("KLWarmup: model has no KL: expected a KLDivergenceRegularizer in it")
-        if model is not self._met:
-            self._met = model
-            self._weights = [regularizer.weight for regularizer in found]
-            own = [float(weight.numpy()) for weight in self._weights]
-            self._betas = own if self.beta is None else [self.beta] * len(own)
+        self._weights = [regularizer.weight for regularizer in found]
         hierarchies = [part for part in found if isinstance(part, HierarchicalKL)]
         self._of_levels = [regularizer.level_weights for regularizer in hierarchies]
         if not np.ndim(self.epochs):
@@ -81,5 +75,5 @@ class KLWarmup(tf_keras.callbacks.Callback):
         by_level = bool(np.ndim(self.epochs))
         for weights in self._of_levels:
             weights.assign(shares[::-1] if by_level else [1.0] * weights.shape[0])  # the top first
-        for weight, beta in zip(self._weights, self._betas, strict=True):
-            weight.assign(beta * (1.0 if by_level else shares[0]))
+        for weight in self._weights:
+            weight.assign(self.beta * (1.0 if by_level else shares[0]))
