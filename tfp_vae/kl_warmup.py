@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from tfp_vae.errors import InputError
@@ -51,6 +52,9 @@ class KLWarmup(tf_keras.callbacks.Callback):
         hierarchies = [part for part in found if isinstance(part, HierarchicalKL)]
         self._of_levels = [regularizer.level_weights for regularizer in hierarchies]
         if not np.ndim(self.epochs):
+            for weights in self._of_levels:
+                weights.assign(tf.ones_like(weights))
+            self._of_levels = []
             return
         counts = {len(regularizer.prior.sizes) for regularizer in hierarchies}
         given = f"kl_warmup_epochs {' '.join(map(str, self._all))}"
@@ -72,8 +76,7 @@ class KLWarmup(tf_keras.callbacks.Callback):
 
     def _move(self, epochs_done: float) -> None:
         shares = [min(1.0, epochs_done / epochs) if epochs else 1.0 for epochs in self._all]
-        by_level = bool(np.ndim(self.epochs))
         for weights in self._of_levels:
-            weights.assign(shares[::-1] if by_level else [1.0] * weights.shape[0])  # the top first
+            weights.assign(shares[::-1])  # the top level first
         for weight in self._weights:
-            weight.assign(self.beta * (1.0 if by_level else shares[0]))
+            weight.assign(self.beta * (1.0 if self._of_levels else shares[0]))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -20,16 +20,7 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_FILE_PIXELS = 50_000_000  # height times width; larger images may be decompression bombs
 ORIENTATION_TAG = 0x0112  # EXIF
-# What turns an image upright, by its EXIF orientation; those from 5 swap height and width.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+SWAPPED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 _OPENERS = {PNG: PngImageFile, JPEG: JpegImageFile}
 
 
@@ -78,7 +69,7 @@ def file_shape(path: str | Path) -> tuple[int, int, int]:
     """
     with pillow_silenced(), _open(path) as image:
         height, width = image.height, image.width
-        if _orientation(image, path) >= 5:
+        if _orientation(image, path) in SWAPPED:
             height, width = width, height
         grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
         # Pillow opens grey with an alpha as RGBA where both have 16 bits.
@@ -107,8 +98,8 @@ def read_file(path: str | Path, channels: int, background: Colour = BLACK) -> np
             if image.format == "PNG":
                 decoded = transparency.composite(image, background, lambda: _open(path))
             decoded = decoded.convert("L" if channels == 1 else "RGB")
-            if orientation in _TURNS:
-                decoded = decoded.transpose(_TURNS[orientation])
+            if orientation != 1:
+                decoded = ImageOps.exif_transpose(decoded)
             pixels = np.asarray(decoded)
         except Exception as error:  # Pillow raises many types on damaged bytes
             raise ImageError(f"{path}: damaged ({error})") from error
@@ -142,7 +133,6 @@ def _orientation(image: Image.Image, path: str | Path) -> int:
     """The EXIF orientation, 1..8, that the file has before its pixels; 1 where it has none."""
     try:
         # The method of a PNG would decode it, to look for EXIF behind the pixels.
-        given = Image.Image.getexif(image).get(ORIENTATION_TAG)
-        return given if given in _TURNS else 1
+        return Image.Image.getexif(image).get(ORIENTATION_TAG, 1)
     except Exception as error:  # Pillow raises many types on damaged bytes
         raise ImageError(f"{path}: damaged EXIF ({error})") from error

@@ -17,7 +17,7 @@ from tfp_vae.networks.blocks import build
 tfkl = tf_keras.layers
 
 # Weight of the commitment: mean squared distance of a code dimension, times the number of values in
-# an image.
+# an image (van den Oord et al., 2017, whose two terms are means).
 COMMITMENT = 0.25
 START_BYTES = 2**28  # of distances from all codes, before training: of so many images at once
 
