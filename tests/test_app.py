@@ -5,15 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from helpers.commands import command
+from helpers.commands import command, says_equal
 
 from tfp_vae.cli.app import one_line, run
 from tfp_vae.errors import CommandError, InputError
 from training.errors import Interrupted, TrainingError
 
 SMALL = ["--epochs", 1, "--hidden-units", 8, "--latent-size", 2, "--output-dir"]
+RUN = Path(__file__).parent / "golden" / "run-0.1.0"
 FIT = [sys.executable, "-m", "training.fit"]
 
 
@@ -105,3 +107,16 @@ def test_a_pipe_that_is_closed_leaves_no_traceback(tmp_path, clean_environment):
         assert process.wait() in (1, 141), error
         assert "Traceback" not in error and "Exception" not in error
         assert error.count("\n") <= 1
+
+
+def test_a_command_does_not_import_keras_3(clean_environment):
+    """TensorFlow does by itself, and with it Matplotlib and scikit-learn, which takes seconds."""
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['tfp_vae', 'info', {str(RUN)!r}]\n"
+        "try:\n    runpy.run_module('tfp_vae', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "assert 'tensorflow' in sys.modules and 'keras' not in sys.modules\n"
+        "print('equal')"
+    )
+    says_equal(code, clean_environment)

@@ -36,6 +36,10 @@ def run(
       1 after another I/O error. All but the closed pipe print one line on stderr.
     """
     open_standard_streams()
+    if argv is None:  # the process is this command alone
+        # Without it TensorFlow imports Keras 3, which nothing here uses, and with that scikit-learn
+        # and Matplotlib: a fifth of the start. A library leaves `tf.keras` as the user has it.
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     app = command if isinstance(command, cyclopts.App) else _app(command, name)
     try:
         app(argv, exit_on_error=False, print_error=False, result_action="return_value")
