@@ -72,6 +72,14 @@ def test_pictures_come_first_every_so_often_and_last(grey_images, tmp_path):
     assert steps == [1, 3, 5]
 
 
+def test_pictures_that_cannot_be_drawn_are_refused_before_training(grey_images, tmp_path):
+    with pytest.raises(ValueError, match=r"^every 0: expected at least 1$"):
+        callbacks.SampleGrid(tmp_path, every=0)
+    manifold = callbacks.LatentManifold(tmp_path)
+    with pytest.raises(ValueError, match=r"^LatentManifold: model of 4 latents: expected 2$"):
+        fitted(grey_images, manifold)
+
+
 class WeightAfterEachBatch(tf_keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
@@ -85,6 +93,13 @@ def test_the_warm_up_is_linear_in_steps_and_ends_at_beta(grey_images):
     seen = WeightAfterEachBatch()
     fitted(grey_images, callbacks.KLWarmup(2, beta=4.0), seen, batch_size=65, epochs=3)
     np.testing.assert_allclose(seen.weights, [0.0, 1.0, 2.0, 3.0, 4.0, 4.0])
+
+
+def test_training_that_ends_with_the_warm_up_leaves_the_whole_weight(grey_images):
+    vae = fitted(grey_images, callbacks.KLWarmup(2, beta=4.0), batch_size=65, epochs=2)
+    assert float(vae.kl_weight) == 4.0
+    part = fitted(grey_images, callbacks.KLWarmup(2, beta=4.0), batch_size=65, epochs=1)
+    assert float(part.kl_weight) == 1.0
 
 
 def test_the_warm_up_of_a_stream_of_unknown_length_moves_by_epochs(grey_images):

@@ -37,6 +37,24 @@ class Batches(tf_keras.utils.Sequence):
         return self.images[4 * index : 4 * index + 4]
 
 
+@pytest.mark.parametrize("with_weights", [False, True])
+def test_a_tuple_of_arrays_is_a_pair(with_weights):
+    weights = np.linspace(0, 2, len(GREY)).astype(np.float32)
+    found = []
+    for as_tuple in (False, True):
+        tf_keras.utils.set_random_seed(0)
+        vae = small_vae(likelihood="independent_normal")
+        data = (GREY, GREY[::-1], weights)[: 3 if with_weights else 2]
+        if as_tuple:
+            history = vae.fit(data, verbose=0)
+        else:
+            history = vae.fit(*data[:2], sample_weight=(*data, None)[2], verbose=0)
+        found.append(history.history)
+    assert found[0] == found[1]
+    with pytest.raises(ValueError, match=rf"^{OUT_OF_RANGE.replace('images', 'targets')}$"):
+        vae.fit((GREY, LEVELS), verbose=0)
+
+
 def stream(images):
     return tf.data.Dataset.from_tensor_slices(images).batch(12)
 

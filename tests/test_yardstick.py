@@ -53,6 +53,11 @@ def test_one_image_has_no_components(images):
     assert yardstick.score(split(images[:1]), [images[200:]], 3) is None
 
 
+def test_equal_images_are_no_warning():
+    images = np.full((20, 4, 4, 1), 0.5, np.float32)
+    assert np.isfinite(yardstick.score(split(images), [images], 3).log_likelihood)
+
+
 def test_pixels_that_never_change_stay_finite_and_few_images_are_used(images, monkeypatch):
     grey = np.full((20, 8, 8, 1), 200, np.uint8)
     expected = 64 * stats.norm.logpdf(0, scale=1e-3)
@@ -103,6 +108,8 @@ def test_a_run_without_an_active_latent_says_so():
     lines = said(active_units=0)
     assert lines[1:] == ["1,000 parameters, 0 of 4 latents are active", lines[2]]
     assert lines[2].startswith("no latent is active") and "--kl-warmup-epochs" in lines[2]
+    advice = said("none", active_units=0)[-1]
+    assert "--learning-rate" in advice and "--kl" not in advice and "--beta" not in advice
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
+from tfp_vae.errors import InputError
 from tfp_vae.images.grids import grid, pairs, write_png
 from tfp_vae.kl_warmup import KLWarmup as KLWarmup
 from tfp_vae.priors.base import Prior
@@ -28,6 +29,9 @@ class Picture(tf_keras.callbacks.Callback):
       directory: folder for `epoch-0001.png`, ...; made where it is missing.
       every: epochs from one picture to the next.
       log_dir: folder for the same pictures in TensorBoard; None writes none.
+
+    Raises:
+      InputError: (a ValueError) `every` below 1.
     """
 
     def __init__(
@@ -37,6 +41,8 @@ class Picture(tf_keras.callbacks.Callback):
         log_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
+        if every < 1:
+            raise InputError(f"every {every}: expected at least 1")
         self.directory = Path(directory)
         self.every = every
         self.log_dir = log_dir
@@ -128,11 +134,20 @@ class LatentManifold(SampleGrid):
 
     Args:
       side: images along an edge.
+
+    Raises:
+      InputError: (a ValueError) at the start of training, a model of more latents, or of one.
     """
 
     def __init__(self, directory: str | os.PathLike[str], side: int = 15, **kwargs: Any) -> None:
         super().__init__(directory, **kwargs)
         self.side = side
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        size = self.model.prior_layer.latent_size
+        if size != 2:
+            raise InputError(f"LatentManifold: model of {size} latents: expected 2")
+        super().on_train_begin(logs)
 
     def draw(self) -> np.ndarray:
         shares = (np.arange(self.side, dtype=np.float32) + 0.5) / self.side

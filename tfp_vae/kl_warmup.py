@@ -74,6 +74,10 @@ class KLWarmup(tf_keras.callbacks.Callback):
         if self.params.get("steps") and self._epoch < max(self._all):
             self._move(self._epoch + batch / self.params["steps"])
 
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if epoch + 1 >= max(self._all):  # for a model whose training ends here
+            self._move(epoch + 1)
+
     def _move(self, epochs_done: float) -> None:
         shares = [min(1.0, epochs_done / epochs) if epochs else 1.0 for epochs in self._all]
         for weights in self._of_levels:

@@ -222,7 +222,8 @@ def _draw(
     points = np.zeros([found.num_images, 2])
     if found.num_images > 1:
         axes = min(2, *found.latent_means.shape)
-        points[:, :axes] = PCA(axes, random_state=0).fit_transform(found.latent_means)
+        with np.errstate(invalid="ignore"):  # equal means: shares of no variance
+            points[:, :axes] = PCA(axes, random_state=0).fit_transform(found.latent_means)
     right.set(xlabel="first principal component", ylabel="second")
     right.set_title(f"means of q(z|x), {found.num_images} images")
     if labels is None:

@@ -61,7 +61,8 @@ def score(train: Split, test: Iterable[np.ndarray], latents: int) -> PrincipalCo
     if count == 1:
         return None
     latents = min(latents, count - 1, size - 1)
-    fitted = PCA(latents, random_state=0).fit(_rows(train.head(count)))
+    with np.errstate(invalid="ignore"):  # equal images: shares of no variance, which nobody reads
+        fitted = PCA(latents, random_state=0).fit(_rows(train.head(count)))
     noise = max(float(fitted.noise_variance_), MIN_PIXEL_SCALE**2)
     variances = np.maximum(np.asarray(fitted.explained_variance_, np.float64), noise)
     log_determinant = np.log(variances).sum() + (size - latents) * math.log(noise)

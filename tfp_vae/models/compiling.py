@@ -20,7 +20,15 @@ class CompiledModel(tf_keras.Model):
     def fit(
         self, x: Any = None, y: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any
     ) -> tf_keras.callbacks.History:
-        """As `tf_keras.Model.fit`; validation too may be images alone."""
+        """As `tf_keras.Model.fit`; validation too may be images alone.
+
+        A tuple of arrays is a pair, as a `tf.data.Dataset` gives them: Keras has models of several
+        inputs in mind, which none here is.
+        """
+        if isinstance(x, tuple) and y is None:
+            x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(x)
+            if sample_weight is not None:
+                kwargs["sample_weight"] = sample_weight
         if isinstance(validation_data, np.ndarray | tf.Tensor):
             validation_data = (validation_data,)
         return super().fit(x, y, *args, validation_data=validation_data, **kwargs)

@@ -11,6 +11,7 @@ COLLAPSED_NATS = 0.1  # of the KL of an image, below which the latents carry not
 # The posterior starts near the prior. In the first epochs a small KL is no collapse, unless it has
 # been ten times as large before.
 FIRST_EPOCHS = 10
+ADVICE_WITHOUT_KL = "try a smaller --learning-rate, or another --activation or --likelihood"
 ADVICE = (
     "try --kl-warmup-epochs, a smaller --beta or --learning-rate, "
     "or another --activation or --likelihood"

@@ -17,7 +17,7 @@ from tfp_vae.objectives import Elbo
 from training import yardstick
 from training.config import KL_NAMES, Config
 from training.data.splits import Splits
-from training.run.progress import ADVICE
+from training.run.progress import ADVICE, ADVICE_WITHOUT_KL
 
 MIN_USAGE = 0.1  # of a codebook, below which a run says so
 
@@ -141,7 +141,8 @@ def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
             share += f"; their mean activity is {mean:.4f}, the target {target:g}"
         yield share
     if active == 0 and "target_activity" not in metrics:  # sigmoid units vary less than latents
-        yield f"no latent is active, so that all reconstructions are alike: {ADVICE}"
+        advice = ADVICE_WITHOUT_KL if kl_form == "none" else ADVICE
+        yield f"no latent is active, so that all reconstructions are alike: {advice}"
 
 
 def _instead(metrics: dict[str, Any]) -> str:
