@@ -12,7 +12,7 @@ from helpers.models import small_vae
 import tfp_vae
 
 
-@pytest.fixture(scope="module", params=["dense", "conv"])
+@pytest.fixture(scope="module", params=["dense", pytest.param("conv", marks=pytest.mark.slow)])
 def exported(request, grey_images, tmp_path_factory):
     vae = small_vae(network=request.param)
     vae.fit(grey_images, verbose=0)

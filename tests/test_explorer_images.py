@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from helpers import data_sets
 from helpers.explorer import sources
 from PIL import Image
 
@@ -111,6 +112,9 @@ def test_the_images_of_a_run_s_own_data_set(tmp_path, pixels):
         np.savez(file, train=pixels, test=pixels[:2], test_labels=np.array(["b", "a"]))
     found = default_images.read({"dataset": str(path)}, (8, 9, 1), BLACK)
     assert found.labels == ["b", "a"]
+    data_sets.store(tmp_path / "data", "mine", pixels, [1, 0, 2, 2, 0])
+    settings = {"dataset": "mine", "data_dir": str(tmp_path / "data")}
+    assert default_images.read(settings, (8, 9, 1), BLACK).labels is not None
     for settings in ({}, {"dataset": "no_such_set"}, {"dataset": str(tmp_path / "no.npz")}):
         with pytest.raises(InputError):
             default_images.read(settings, (8, 8, 1), BLACK)

@@ -18,6 +18,12 @@ def test_a_png_comes_back_exactly(channels, tmp_path):
     np.testing.assert_array_equal(files.read_file(tmp_path / "a.png", channels), pixels)
 
 
+def test_a_picture_has_at_most_four_channels(tmp_path):
+    with pytest.raises(ValueError, match=r"a\.png: 5 channels: expected at most 4 in a picture$"):
+        grids.write_png(tmp_path / "a.png", random_bytes(9, 8, 5))
+    assert not list(tmp_path.iterdir())
+
+
 def test_kinds_of_files(tmp_path):
     rgba = save(tmp_path / "rgba.png", random_bytes(8, 9, 4))
     assert files.file_shape(rgba) == (8, 9, 3)

@@ -166,7 +166,7 @@ def damage(*names):
             file.truncate(20 if number % 2 else 60)
 
 
-def test_damaged_files_are_named_at_once_or_left_out(labelled, pixels):
+def test_damaged_files_are_named_at_once_or_left_out(labelled, pixels, tmp_path):
     damage("classes/cat/deep/1.png", "classes/newt/deep/3.png")
     with pytest.raises(ImageError) as error:
         image_sources.read(["classes", "photos"], SHAPE)
@@ -177,6 +177,10 @@ def test_damaged_files_are_named_at_once_or_left_out(labelled, pixels):
     found = image_sources.read(["classes"], SHAPE, skip_damaged=True)
     np.testing.assert_array_equal(found.pixels, pixels[[4, 0, 2]])
     assert found.labels == ["cat", "dog", "newt"]
+    (tmp_path / "classes" / "broken.png").write_bytes(b"")  # which would have no label
+    labels = image_sources.read(["classes"], SHAPE, skip_damaged=True, need_labels=True).labels
+    assert labels == found.labels
+    (tmp_path / "classes" / "broken.png").unlink()
     assert found.left_out == (
         "left out 2 files, damaged: classes/cat/deep/1.png, classes/newt/deep/3.png"
     )

@@ -35,6 +35,7 @@ def test_a_step_compiles_under_xla_for_any_batch(grey_images):
     assert np.isfinite(history["loss"][0])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_one_that_was_never_stopped(tmp_path):
     argv = ["--objective", "iwae", "--num-samples", 5, "--hidden-units", 8, "--latent-size", 2]
     argv += ["--epochs"]

@@ -76,6 +76,17 @@ def test_the_plugin_reads_digits(run, place, tmp_path, monkeypatch, capsys):
     assert not cells[1797:].any()
 
 
+def test_an_image_that_is_read_is_not_replaced(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    photo = tmp_path / "sprite.png"
+    Image.new("L", (8, 8), 9).save(photo)
+    before = photo.read_bytes()
+    argv = ["encode", "vae", str(tmp_path), str(place / "e.csv"), "--projector", str(tmp_path)]
+    assert main(argv) == 2
+    assert capsys.readouterr().err.startswith(f"{photo}: the command reads it: expected another")
+    assert photo.read_bytes() == before and not (place / "e.csv").exists()
+
+
 def test_names_alone_have_no_header(place, tmp_path, monkeypatch):
     monkeypatch.chdir(place)
     assert main(f"encode vae bare.npy {tmp_path}/e.csv --projector {tmp_path}".split()) == 0

@@ -19,7 +19,7 @@ from training.data import splits as data
 from training.run import strategies
 
 TWO = {"worker": ["localhost:1", "localhost:2"]}
-EPOCHS = 20
+EPOCHS = 5
 SMALL = ["--hidden-units", "8", "--latent-size", "2", "--epochs", str(EPOCHS)]
 
 

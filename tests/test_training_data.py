@@ -37,6 +37,25 @@ class Batches(tf_keras.utils.Sequence):
         return self.images[4 * index : 4 * index + 4]
 
 
+@pytest.mark.parametrize("method", ["evaluate", "predict"])
+def test_so_are_images_to_evaluate_and_to_reconstruct(method):
+    vae = small_vae()
+    for images, message in (
+        (LEVELS, OUT_OF_RANGE),
+        (GREY[..., 0], SHAPE),
+        (LEVELS.astype(np.uint8), r"images of uint8: expected floats in \[0, 1\]"),
+        (stream(LEVELS), OUT_OF_RANGE),
+    ):
+        with pytest.raises(ValueError, match=rf"^{message}$"):
+            getattr(vae, method)(images, verbose=0)
+    getattr(vae, method)(stream(GREY), verbose=0)
+
+
+def test_weights_of_classes_are_refused():
+    with pytest.raises(ValueError, match=r"^class_weight: images have no classes here: expected "):
+        small_vae().fit(GREY, class_weight={0: 1.0}, verbose=0)
+
+
 @pytest.mark.parametrize("with_weights", [False, True])
 def test_a_tuple_of_arrays_is_a_pair(with_weights):
     weights = np.linspace(0, 2, len(GREY)).astype(np.float32)

@@ -118,6 +118,15 @@ def test_a_vae_of_one_s_own_models(grey_images, tmp_path):
     )
 
 
+@pytest.mark.parametrize("options", [{}, {"save_format": "tf"}], ids=["keras", "tf"])
+def test_a_model_that_was_never_trained_is_saved_and_trained(options, grey_images, tmp_path):
+    vae = small_vae()
+    vae.save(tmp_path / ("m" if options else "m.keras"), **options)
+    loaded = tf_keras.models.load_model(tmp_path / ("m" if options else "m.keras"))
+    loaded.fit(grey_images, verbose=0)
+    assert int(loaded.optimizer.iterations) == 5
+
+
 def test_a_posterior_without_a_regularizer_is_given_one(grey_images):
     prior = tfd.MultivariateNormalDiag(tf.ones(4))
     images = tf_keras.Input((8, 9, 1))

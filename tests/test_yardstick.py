@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from helpers.commands import command
 from scipy import stats
 from sklearn.decomposition import PCA
@@ -96,6 +97,8 @@ def test_a_run_below_the_linear_model_that_overfits_names_other_settings():
     assert "that of the training images is 7.100" in line and "more --epochs" not in line
     assert "--dropout" in line and "--mirror" in line
     assert "--dropout" not in said(**below, training_elbo=7.1, kl_1=0.5)[2]  # a hierarchy
+    several_draws = {**METRICS, **below, "training_elbo": 7.1}
+    assert "--dropout" not in list(summary.lines(several_draws, "exact", "hierarchical"))[2]
 
 
 def test_a_plain_autoencoder_has_no_bound():
@@ -149,3 +152,8 @@ def test_a_normal_run_reports_it(tmp_path, clean_environment):
     assert result.stdout.count("no latent is active") == 1
     assert result.stdout.count("the ELBO is below probabilistic PCA") == 1
     assert result.stdout.count("the latents have collapsed") == 1
+    vae = tf_keras.models.load_model(tmp_path / "digits" / "1" / "model.keras")
+    before = vae.get_weights()
+    vae.fit(np.full((64, 8, 8, 1), 0.3, np.float32), verbose=0)  # the run's schedule ended at 0
+    assert float(vae.optimizer.learning_rate) == np.float32(0.01)
+    assert not np.array_equal(before[0], vae.get_weights()[0])

@@ -59,7 +59,7 @@ def fit(*, config: Annotated[Config, FLAGS] = Config()) -> None:
         if chief:
             run.publish()
     where = run.final if chief else "with the first worker"
-    print(*summary.lines(metrics, vae.kl_form), sep="\n")
+    print(*summary.lines(metrics, vae.kl_form, config.model), sep="\n")
     if chosen:
         print(choices.sentence(chosen))
     print(f"{time.monotonic() - started:.0f} s; the model, its samples and its logs: {where}")
@@ -75,7 +75,7 @@ def _trained(
 ) -> dict[str, float]:
     """Trains, and writes all files of a run; returns its metrics on the test images."""
     import tfp_vae
-    from training.run import loop, summary
+    from training.run import learning_rates, loop, summary
 
     loop.train(vae, splits, evaluated["validation"], config, run, interrupts)
     interrupts.check()
@@ -83,6 +83,7 @@ def _trained(
     metrics |= summary.of_training(run.path / "history.csv")
     interrupts.check()
     run.write_json("metrics.json", metrics)
+    learning_rates.keep_constant(vae, config)
     vae.save(run.path / "model.keras")
     tfp_vae.export(vae, run.path)
     interrupts.check()

@@ -38,7 +38,11 @@ def encode(
     """
     out, kind = cli.output(out, ("csv", "npz"), reads=images)
     if projector is not None:
+        from tfp_vae.cli import projector as files
+
         cli.check_folder(projector)
+        if projector.is_dir():
+            cli.output(projector / files.SPRITE, ("png",), reads=images)
     import tfp_vae
     from tfp_vae.cli import inputs, outputs
 
@@ -59,8 +63,6 @@ def encode(
         outputs.write_table(out, texts, **arrays)
     print(one_line(f"{len(found.names)} images, {model.latent_size} latents: {out}"))
     if projector is not None:
-        from tfp_vae.cli import projector as files
-
         latents = arrays["code" if model.description.has_codes else "mean"]
         files.write(projector, model.vectors(latents), texts, found.pixels)
         print(one_line(f"to see them: tensorboard --logdir {projector}"))

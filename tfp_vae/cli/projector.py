@@ -13,6 +13,7 @@ from tfp_vae.errors import InputError
 from tfp_vae.images.convert import to_float
 from tfp_vae.images.grids import to_bytes
 from tfp_vae.progress import progress_bar
+from tfp_vae.whole_files import replacing
 
 if TYPE_CHECKING:
     from tfp_vae.images.folders import ImageFiles
@@ -69,7 +70,9 @@ def write(
         rows = [tuple(texts), *rows]
     lines = ["\t".join(map(one_line, row)) + "\n" for row in rows]
     (folder / METADATA).write_text("".join(lines), encoding="utf-8")
-    _sprite(pixels, height, width).save(folder / SPRITE)
+    sprite = _sprite(pixels, height, width)
+    with replacing(folder / SPRITE) as picture:
+        sprite.save(picture, "PNG")
 
     config = ProjectorConfig()
     embedding = config.embeddings.add()

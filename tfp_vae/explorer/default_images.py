@@ -34,21 +34,23 @@ def read(
         names = [f"digits:{row}" for row in range(len(pixels))]
         labels = [str(each) for each in classes]
         return Collection(array_sources.converted(pixels, image_shape), names, labels)
+    data_dir = settings.get("data_dir")
     return sources.read(
-        [_source(name)],
+        [_source(name, data_dir)],
         image_shape,
         resize=True,
         background=background,
         skip_damaged=skip_damaged or settings.get("skip_damaged") is True,
+        data_dir=data_dir,
     )
 
 
-def _source(name: str) -> str:
+def _source(name: str, data_dir: str | None) -> str:
     if name.lower().endswith(".npz"):
         return f"{name}:{_split(list(arrays.read_arrays(name)))}"
     if name.lower().endswith(".npy") or Path(name).is_dir():
         return name
-    return f"{tfds.PREFIX}{name}:{_split(tfds.DataSet(name).splits)}"
+    return f"{tfds.PREFIX}{name}:{_split(tfds.DataSet(name, data_dir).splits)}"
 
 
 def _split(names: list[str]) -> str:

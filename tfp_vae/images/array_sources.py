@@ -68,15 +68,16 @@ def read_tfds(
     image_shape: Shape,
     resize: bool,
     background: Colour,
+    data_dir: str | None = None,
 ) -> Part:
-    """The images of a split of TFDS; arguments as for `read_array`.
+    """The images of a split of TFDS, which is in `data_dir`; arguments as for `read_array`.
 
     Raises:
       ImageError: no such data set, split or row, images of another shape, or too many for memory.
     """
     name = f"{tfds.PREFIX}{data_set}:{split}"
     try:
-        found = tfds.DataSet(data_set, background=background)
+        found = tfds.DataSet(data_set, data_dir, background)
         if split not in found.splits:
             raise ImageError(f"expected a split: {', '.join(found.splits)}")
         several_sizes = None in found.shape

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from tfp_vae.errors import InputError
 from tfp_vae.whole_files import replacing
 
 MIN_SIDE = 48  # pixels: smaller images are enlarged by a whole factor
@@ -60,6 +61,12 @@ def to_bytes(images: ArrayLike) -> np.ndarray:
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
-    """Writes one uint8 image [H, W, C]."""
+    """Writes one uint8 image [H, W, C].
+
+    Raises:
+      InputError: an image of more than 4 channels.
+    """
+    if image.shape[-1] > 4:
+        raise InputError(f"{path}: {image.shape[-1]} channels: expected at most 4 in a picture")
     with replacing(path) as file:
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")

@@ -75,6 +75,7 @@ def read(
     background: Colour = BLACK,
     skip_damaged: bool = False,
     need_labels: bool = False,
+    data_dir: str | None = None,
 ) -> Collection:
     """The images of `sources`, converted as training converts them.
 
@@ -88,6 +89,7 @@ def read(
       background: what transparent images are composited on.
       skip_damaged: whether to leave out damaged files; otherwise they are an error.
       need_labels: whether a source without labels is an error.
+      data_dir: where TFDS keeps its data; None is its own default.
 
     Raises:
       ImageError: a source that cannot be read, or whose images have another shape.
@@ -97,7 +99,7 @@ def read(
         raise ImageError(f"{', '.join(sources)}: expected image files or arrays, not both")
     if not arrays:
         return _read_files(sources, image_shape, resize, background, skip_damaged, need_labels)
-    parts = [_read_array(source, image_shape, resize, background) for source in sources]
+    parts = [_read_array(source, image_shape, resize, background, data_dir) for source in sources]
     known = [part.labels for part in parts if part.labels is not None]
     if need_labels and len(known) < len(parts):
         bare = next(s for s, part in zip(sources, parts, strict=True) if part.labels is None)
@@ -137,7 +139,9 @@ def is_array(source: str) -> bool:
     return source.startswith(TFDS) or ARRAY_SOURCE.fullmatch(source) is not None
 
 
-def _read_array(source: str, image_shape: Shape, resize: bool, background: Colour) -> Part:
+def _read_array(
+    source: str, image_shape: Shape, resize: bool, background: Colour, data_dir: str | None
+) -> Part:
     if not source.startswith(TFDS):
         match = ARRAY_SOURCE.fullmatch(source)
         assert match is not None
@@ -149,7 +153,7 @@ def _read_array(source: str, image_shape: Shape, resize: bool, background: Colou
             f"{source}: expected tfds:NAME:SPLIT or tfds:NAME:SPLIT:ROW, such as tfds:mnist:test"
         )
     data_set, split, row = match.groups()
-    return read_tfds(data_set, split, row, image_shape, resize, background)
+    return read_tfds(data_set, split, row, image_shape, resize, background, data_dir)
 
 
 def _read_files(
@@ -160,27 +164,23 @@ def _read_files(
     skip_damaged: bool,
     need_labels: bool,
 ) -> Collection:
-    paths: list[Path] = []
-    texts: list[str] = []
-    for source in sources:
-        found = _files(Path(source))
-        known = labels.of_folder(Path(source), found) if Path(source).is_dir() else None
-        if need_labels and known is None:
-            raise _no_labels(source)
-        paths += found
-        texts += known.texts() if known else []
+    found = [_files(Path(source)) for source in sources]
+    paths = [path for several in found for path in several]
     in_memory = len(paths) * math.prod(image_shape) <= IN_MEMORY_BYTES
     measured = measure(paths, skip_damaged=skip_damaged, in_memory=lambda _: in_memory)
     for path, shape in zip(measured.paths, measured.shapes, strict=True):
         check_shape(str(path), shape, image_shape, resize)
+    bad, texts = set(measured.damaged), []
+    for source, several in zip(sources, found, strict=True):
+        kept = [path for path in several if path not in bad]
+        known = labels.of_folder(Path(source), kept) if Path(source).is_dir() else None
+        if need_labels and known is None:
+            raise _no_labels(source)
+        texts += known.texts() if known else []
     images = ImageFiles(measured.paths, image_shape, background, measured.threads)
     pixels = images.load() if in_memory else images
     names, left_out = [str(path) for path in measured.paths], measured.left_out()
-    if len(texts) < len(paths):
-        return Collection(pixels, names, None, left_out)
-    bad = set(measured.damaged)
-    kept = [text for path, text in zip(paths, texts, strict=True) if path not in bad]
-    return Collection(pixels, names, kept, left_out)
+    return Collection(pixels, names, texts if len(texts) == len(names) else None, left_out)
 
 
 def _files(path: Path) -> list[Path]:

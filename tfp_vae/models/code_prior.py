@@ -5,7 +5,6 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from tfp_vae.models.checks import check_training_data
 from tfp_vae.models.compiling import CompiledModel
 from tfp_vae.models.quantized import QuantizedVAE
 
@@ -40,18 +39,8 @@ class CodePriorModel(CompiledModel):
         """The tracker of the loss, and those of the model, for validation."""
         return [self.kl_tracker, *self.vae.metrics]
 
-    def fit(
-        self, x: Any = None, y: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any
-    ) -> tf_keras.callbacks.History:
-        """As `tf_keras.Model.fit`, on images alone; targets do not count.
-
-        Raises:
-          InputError: images as `VAE.fit` refuses them.
-        """
-        shape, likelihood_layer = self.vae.encoder.input_shape[1:], self.vae.decoder.layers[-1]
-        for data in (x, validation_data):
-            check_training_data(data, shape, likelihood_layer)
-        return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
+    def check_images(self, data: Any) -> None:
+        self.vae.check_images(data[0] if isinstance(data, tuple) else data)  # targets do not count
 
     def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """The log p(z) at the codes of images, [B], nats."""

@@ -94,7 +94,10 @@ class VAE(CompiledModel):
             self.prior_layer = as_prior(StandardNormal(latent_size) if prior is None else prior)
             if has_density:
                 self._regularizer = KLDivergenceRegularizer(self.prior_layer, use_exact_kl=None)
-                posterior_layer.activity_regularizer = self._regularizer
+        if self._regularizer is not None:
+            # Keras tracks a regularizer that is assigned, not one that a constructor was given: so
+            # `weights` have one order, whether the model was built or loaded.
+            posterior_layer.activity_regularizer = self._regularizer
         if self.prior_layer.latent_size != decoder.input_shape[-1]:
             raise InputError(
                 f"prior over {self.prior_layer.latent_size} latents: "
@@ -160,18 +163,8 @@ class VAE(CompiledModel):
         check_loss(loss, self.objective)
         super().compile(optimizer, loss=loss, **kwargs)
 
-    def fit(
-        self, x: Any = None, y: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any
-    ) -> tf_keras.callbacks.History:
-        """As `tf_keras.Model.fit`, on images alone or pairs; validation too may be images alone.
-
-        Raises:
-          InputError: images of another shape than the model's, or of values outside [0, 1].
-        """
-        shape, likelihood_layer = self.encoder.input_shape[1:], self.decoder.layers[-1]
-        for data in ((x, y) if y is not None or isinstance(x, list) else x, validation_data):
-            check_training_data(data, shape, likelihood_layer)
-        return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
+    def check_images(self, data: Any) -> None:
+        check_training_data(data, self.encoder.input_shape[1:], self.decoder.layers[-1])
 
     def divergence(
         self, posterior: tfd.Distribution, latents: tf.Tensor | None = None

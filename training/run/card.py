@@ -55,7 +55,8 @@ encode = keras.layers.TFSMLayer(".", call_endpoint="encode")
 latents = encode(np.zeros([1, {height}, {width}, {channels}], np.float32))["{output}"]
 ```
 
-With tf_keras, to train it further (its optimizer is in the file):
+With tf_keras, to train it further (its optimizer is in the file, with the learning rate that the
+run started with):
 
 ```python
 import tf_keras

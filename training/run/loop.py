@@ -23,7 +23,7 @@ from training.config import Config
 from training.data.split import Split
 from training.data.splits import Splits
 from training.errors import TrainingError
-from training.run import progress
+from training.run import learning_rates, progress
 from training.run.checkpoints import BestWeights, Checkpoints
 from training.run.folder import FITTED_PRIOR, PRIOR_CHECKPOINTS, Run, prior_has_begun
 from training.run.interrupts import Interrupts
@@ -101,12 +101,8 @@ def _compile(
     """Compiles `model` for `epochs` of `steps`, and makes the variables of its optimizer."""
     # XLA cannot compile the cross-replica collectives.
     auto = config.network == "dense" and config.strategy == "none"
-    rate = config.learning_rate
-    if config.learning_rate_schedule == "cosine":
-        # Loshchilov and Hutter (2017), without restarts.
-        rate = tf_keras.optimizers.schedules.CosineDecay(rate, epochs * steps)
     model.compile(
-        tf_keras.optimizers.Adam(rate),
+        tf_keras.optimizers.Adam(learning_rates.of(config, epochs * steps)),
         jit_compile=auto if config.jit_compile == "auto" else config.jit_compile == "true",
         steps_per_execution=steps_per_execution,
     )

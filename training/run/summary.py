@@ -108,7 +108,7 @@ def sparsity(layer: Any, codes: np.ndarray) -> dict[str, float]:
     return found
 
 
-def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
+def lines(metrics: dict[str, Any], kl_form: str, model: str = "vae") -> Iterator[str]:
     """The metrics in words, and a line for each thing that went wrong."""
     if kl_form == "none":
         yield f"test log p(x|z) at the code {metrics['elbo']:.3f} nats per image, not a bound"
@@ -132,7 +132,7 @@ def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
         if metrics["elbo"] < ppca and kl_form != "none":
             yield (
                 "the ELBO is below probabilistic PCA, a linear model with as many latents"
-                f"{_instead(metrics)}"
+                f"{_instead(metrics, model)}"
             )
     if "active_share" in metrics:
         share = f"{metrics['active_share']:.1%} of the {latents} units are active in an image"
@@ -145,12 +145,13 @@ def lines(metrics: dict[str, Any], kl_form: str) -> Iterator[str]:
         yield f"no latent is active, so that all reconstructions are alike: {advice}"
 
 
-def _instead(metrics: dict[str, Any]) -> str:
+def _instead(metrics: dict[str, Any], model: str) -> str:
     """What to try where the ELBO is below that of probabilistic PCA."""
     training = metrics.get("training_elbo", -math.inf)
     if training < metrics["ppca_log_likelihood"]:
         return ": try more --epochs, or another --network, --activation or --likelihood"
-    dropout = "" if "kl_1" in metrics else "a higher --dropout, "  # a hierarchy has none
+    has_dropout = model == "vae" and "kl_1" not in metrics  # the latter is of a hierarchy
+    dropout = "a higher --dropout, " if has_dropout else ""
     return (
         f"; that of the training images is {training:.3f}: the network fits them alone: "
         f"try more images, {dropout}--mirror, or a lower --learning-rate"
