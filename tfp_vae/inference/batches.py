@@ -164,7 +164,7 @@ def floats(images: Arrays) -> tf.Tensor:
     low, high = np.min(batch, initial=0.0), np.max(batch, initial=1.0)
     if not (low >= 0.0 and high <= 1.0):  # NaN too
         low, high = np.min(batch), np.max(batch)
-        raise InputError(f"float images from {low:.9g} to {high:.9g}: expected 0..1, no NaN")
+        raise InputError(f"float images from {low:g} to {high:g}: expected 0..1, no NaN")
     return batch
 
 
