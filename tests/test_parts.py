@@ -144,7 +144,7 @@ def test_a_part_is_saved_as_savedmodel_and_as_weights(options, grey_images, tmp_
 
 
 def is_exported_like_another(options):
-    """A SavedModel has no corruption and no objective: one kind shows it. Nor has every scale."""
+    """Whether another case shows as much: a SavedModel has no corruption and no objective."""
     return (
         options.get("corruption", "masking") != "masking"
         or options.get("objective", "dreg") != "dreg"

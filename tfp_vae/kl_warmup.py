@@ -18,7 +18,8 @@ class KLWarmup(tf_keras.callbacks.Callback):
     """Raises the weight of the KL linearly from 0 to `beta` over the first `epochs` epochs.
 
     It moves the weight of every `tfp_vae.KLDivergenceRegularizer` in the model before each
-    execution of steps where the number of steps in an epoch is known, otherwise epoch by epoch.
+    execution of steps where the number of steps in an epoch is known, otherwise epoch by epoch; it
+    has its last value at the end of the warm-up's last epoch.
     Levels of a `HierarchicalVAE` without a number of their own all have the whole weight.
 
     Args:

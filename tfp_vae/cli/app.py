@@ -38,7 +38,7 @@ def run(
     open_standard_streams()
     if argv is None:  # the process is this command alone
         # Without it TensorFlow imports Keras 3, which nothing here uses, and with that scikit-learn
-        # and Matplotlib: a fifth of the start. A library leaves `tf.keras` as the user has it.
+        # and Matplotlib: a sixth of the start. A library leaves `tf.keras` as the user has it.
         os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     app = command if isinstance(command, cyclopts.App) else _app(command, name)
     try:

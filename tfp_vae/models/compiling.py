@@ -34,6 +34,7 @@ class CompiledModel(tf_keras.Model):
           InputError: (a ValueError) images of another shape than the model's, or of values outside
             [0, 1].
         """
+        raise TypeError(f"{type(self).__name__} does not define check_images()")
 
     def fit(
         self, x: Any = None, y: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any
@@ -90,10 +91,10 @@ class CompiledModel(tf_keras.Model):
         super().compile(optimizer, loss=loss, **kwargs)
         if kwargs.get("from_serialized") and self._build_optimizer() and saved is not None:
             # tf_keras reads the optimizer's state from a SavedModel, and would drop it here. One
-            # that has never trained has the number of its steps alone, 0.
-            if len(saved.variables) == 1:
-                return
-            for variable, value in zip(self.optimizer.variables, saved.variables, strict=True):
+            # that has never trained has the number of its steps alone.
+            trained = len(saved.variables) > 1
+            pairs = zip(self.optimizer.variables, saved.variables, strict=trained)
+            for variable, value in pairs:
                 variable.assign(value)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
