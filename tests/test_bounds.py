@@ -36,7 +36,9 @@ def test_one_draw_is_the_elbo_and_more_draws_raise_the_bound(options, grey_image
     difference = elbo.mean() - one.mean()
     error = np.hypot(standard_error(elbo), standard_error(one))
     print(f"\nELBO {elbo.mean():.4f}, K = 1, 10, 100 {one.mean():.4f} {ten.mean():.4f}")
-    print(f"{hundred.mean():.4f}; ELBO less K = 1: {difference:.4f}, {difference / error:.2f} errors")
+    print(
+        f"{hundred.mean():.4f}; ELBO less K = 1: {difference:.4f}, {difference / error:.2f} errors"
+    )
     assert abs(difference) < 4 * error
     assert ten.mean() - one.mean() > -3 * np.hypot(standard_error(one), standard_error(ten))
     assert hundred.mean() - ten.mean() > -3 * np.hypot(standard_error(ten), standard_error(hundred))

@@ -240,3 +240,18 @@ def test_a_step_encodes_the_pseudo_inputs_once(model, grey_images):
     vamp.bind(counted)
     tf.function(vae.test_step).get_concrete_function(grey_images)
     assert len(calls) == 1
+
+
+def test_full_normals_that_are_nearly_singular_keep_their_densities():
+    random = np.random.default_rng(0)
+    size = 12
+    factor = np.tril(np.full([size, size], 0.5))
+    np.fill_diagonal(factor, 0.12)  # its inverse has numbers of 1e8
+    mean = random.normal(size=size)
+    z = (mean + random.normal(size=(50, size)) @ factor.T).astype(np.float32)
+    mean, factor = mean.astype(np.float32), factor.astype(np.float32)
+    found = normal_log_probs(tfd.MultivariateNormalTriL(mean[np.newaxis], factor[np.newaxis]), z)
+    white = np.linalg.solve(factor.astype(float), (z.astype(float) - mean).T)
+    constants = size * np.log(2 * np.pi) + 2 * np.log(np.diag(factor)).sum()
+    expected = -0.5 * ((white**2).sum(axis=0) + constants)
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-4)

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_vae.layers.packed_normal import TriangularNormal, packed_diagonal
+import tfp_vae
+from tfp_vae.layers.packed_normal import TriangularNormal, diagonal_places, packed_diagonal
 
 tfd = tfp.distributions
 SIZES = (1, 2, 3, 8)
@@ -67,3 +68,17 @@ def test_survives_what_tensorflow_and_tfp_do_to_distributions():
         assert isinstance(again, TriangularNormal)
         np.testing.assert_allclose(tfd.kl_divergence(again, prior), expected)
     np.testing.assert_allclose(tfd.kl_divergence(q[2:5], prior), expected[2:5])
+
+
+def test_the_density_at_its_own_draw_is_known_where_the_scale_is_nearly_singular():
+    size, count = 30, 200
+    layer = tfp_vae.MultivariateNormalTriL(size, seed=0)
+    raw = np.full([count, size + size * (size + 1) // 2], 0.5, np.float32)
+    raw[:, size + diagonal_places(size)] = -4.6  # a diagonal of 0.01: the inverse has 1e50
+    posterior = layer(raw)
+    draw = tf.convert_to_tensor(posterior)
+    diagonal = posterior.scale.diag_part().numpy()
+    squares = -2 * (posterior.log_prob(draw) + np.log(diagonal).sum(-1)) - size * np.log(2 * np.pi)
+    squares = squares.numpy()
+    assert squares.min() > 0
+    assert abs(squares.mean() - size) < 4 * np.sqrt(2 * size / count)  # of a chi-squared

@@ -79,6 +79,7 @@ class TriangularNormal(tfd.MultivariateNormalTriL):
     ) -> None:
         parameters = dict(locals())
         self._packed, self._diagonal = packed, diagonal
+        self._draw = self._log_prob_of_draw = None
         super().__init__(
             loc=loc,
             scale_tril=_below_diagonal(packed, loc.shape[-1]) + tf.linalg.diag(diagonal),
@@ -87,6 +88,15 @@ class TriangularNormal(tfd.MultivariateNormalTriL):
             name=name,
         )
         self._parameters = parameters
+
+    def keep(self, draw: tf.Tensor, log_prob: tf.Tensor) -> None:
+        """Makes `log_prob` the answer for `draw` itself, [..., D]: there it is known without a
+        solve, which has no digit left where the scale is nearly singular.
+        """
+        self._draw, self._log_prob_of_draw = draw, log_prob
+
+    def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        return self._log_prob_of_draw if z is self._draw else super()._log_prob(z)
 
     def _stddev(self) -> tf.Tensor:
         # TFP's own would form the covariance, with an op that LiteRT does not have.

@@ -32,13 +32,16 @@ class _NormalLayer(DistributionLayer):
         return tf.random.stateless_normal(shape, seed, alg="philox")
 
     def sample(self, distribution: tfd.Distribution, seed: tf.Tensor) -> tf.Tensor:
-        return _moved(distribution, self._noise(distribution, seed))
+        return self.sample_and_log_prob(distribution, seed)[0]
 
     def sample_and_log_prob(
         self, distribution: tfd.Distribution, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         noise = self._noise(distribution, seed)
-        return _moved(distribution, noise), self._log_prob_of_noise(distribution, noise)
+        draw, log_prob = _moved(distribution, noise), self._log_prob_of_noise(distribution, noise)
+        if isinstance(distribution, TriangularNormal):
+            distribution.keep(draw, log_prob)
+        return draw, log_prob
 
     def sample_several(self, params: tf.Tensor, count: int, seed: tf.Tensor) -> Draws:
         """As `DistributionLayer`, without a copy of mean and scale for each draw."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
@@ -84,9 +83,11 @@ class ComponentMixture(OwnDistribution):
 def normal_log_probs(normal: tfd.MultivariateNormalLinearOperator, z: tf.Tensor) -> tf.Tensor:
     """The log-density of each of K Normals at each latent, nats.
 
-    The square (z - m)' P (z - m) is expanded into z' P z - 2 z' P m + m' P m, which is one matrix
-    product of all latents with all Normals: [z_i z_j, z] times [P_ij, -2 P m]. In float64, since
-    the terms are much larger than their sum.
+    Of diagonal Normals the square ((z - m) / s)^2 is expanded into terms of z^2 and z: one matrix
+    product of all latents with all Normals. Of full ones |L^-1 z - L^-1 m|^2 is one too, whose
+    result, [..., K, D], is squared: the terms of its expansion grow as the square of L^-1 and leave
+    nothing of their sum where L is nearly singular. In float64, since the terms are larger than
+    their sum.
 
     Args:
       normal: over [K, D].
@@ -99,24 +100,21 @@ def normal_log_probs(normal: tfd.MultivariateNormalLinearOperator, z: tf.Tensor)
     size = mean.shape[-1]
     if isinstance(normal, tfd.MultivariateNormalDiag):
         scale = tf.cast(normal.stddev(), tf.float64)
-        quadratic = 1.0 / scale**2
-        linear = quadratic * mean
-        products = z**2
+        linear = mean / scale**2
+        terms = tf.concat([z**2, z], axis=-1)
+        weights = tf.concat([1.0 / scale**2, -2.0 * linear], axis=-1)
+        squares = tf.tensordot(terms, weights, axes=[[-1], [-1]])
+        squares += tf.reduce_sum(linear * mean, axis=-1)
     else:
         factor = tf.cast(normal.scale.to_dense(), tf.float64)
+        scale = tf.linalg.diag_part(factor)
         identity = tf.eye(size, batch_shape=tf.shape(factor)[:1], dtype=tf.float64)
         inverse = tf.linalg.triangular_solve(factor, identity)
-        precision = tf.matmul(inverse, inverse, transpose_a=True)
-        rows, columns = np.triu_indices(size)
-        twice = np.where(rows == columns, 1.0, 2.0)  # an off-diagonal pair stands for two products
-        pairs = rows * size + columns
-        quadratic = twice * tf.gather(tf.reshape(precision, [-1, size * size]), pairs, axis=-1)
-        linear = tf.linalg.matvec(precision, mean)
-        products = tf.gather(z, rows, axis=-1) * tf.gather(z, columns, axis=-1)
-        scale = tf.linalg.diag_part(factor)
-    constants = tf.reduce_sum(linear * mean, axis=-1) + size * LOG_2_PI
-    constants += 2.0 * tf.reduce_sum(tf.math.log(scale), axis=-1)
-    terms = tf.concat([products, z], axis=-1)
-    weights = tf.concat([quadratic, -2.0 * linear], axis=-1)
-    squares = tf.tensordot(terms, weights, axes=[[-1], [-1]])
+        # One matrix product; XLA is slower with a tensordot.
+        white = tf.matmul(
+            tf.reshape(z, [-1, size]), tf.reshape(inverse, [-1, size]), transpose_b=True
+        )
+        white = tf.reshape(white, tf.concat([tf.shape(z)[:-1], tf.shape(mean)], axis=0))
+        squares = tf.reduce_sum((white - tf.linalg.matvec(inverse, mean)) ** 2, axis=-1)
+    constants = size * LOG_2_PI + 2.0 * tf.reduce_sum(tf.math.log(scale), axis=-1)
     return tf.cast(-0.5 * (squares + constants), tf.float32)
