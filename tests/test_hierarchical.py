@@ -1,12 +1,11 @@
 """The hierarchical model: what must be one number by two routes."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
+from helpers.bounds import assert_more_draws_raise_the_bound
 from helpers.hierarchies import moved, two_kinds
 from helpers.models import small_vae
 from helpers.parts import HIERARCHIES, name_of
@@ -102,20 +101,7 @@ def test_the_latents_are_those_of_conditional_normals_in_units_of_them(vae):
 
 
 def test_the_bound_of_one_draw_is_the_elbo_and_more_draws_raise_it(vae, images):
-    model, seeds = tfp_vae.inference_model(vae), range(30)
-    images = images[:40]
-    bounds = np.array([model.elbo(images, seed).elbo.mean() for seed in seeds])
-    weights = np.array([model.log_marginal_likelihood(images, 1, seed).mean() for seed in seeds])
-    error = np.sqrt((bounds.var(ddof=1) + weights.var(ddof=1)) / len(seeds))
-    assert abs(bounds.mean() - weights.mean()) < 4 * error
-    rising = [weights[:10]]
-    for k in (10, 100):
-        found = [model.log_marginal_likelihood(images, k, seed).mean() for seed in seeds[:10]]
-        rising.append(np.array(found))
-    for less, more in itertools.pairwise(rising):
-        error = np.sqrt((less.var(ddof=1) + more.var(ddof=1)) / len(less))
-        assert more.mean() - less.mean() > -3 * error
-    assert rising[2].mean() > rising[0].mean()
+    assert_more_draws_raise_the_bound(tfp_vae.inference_model(vae), images[:40], range(30))
 
 
 def test_several_draws_and_densities_at_several_points_have_tfp_s_shapes(vae, images):

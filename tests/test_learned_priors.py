@@ -1,12 +1,11 @@
 """Priors with weights: mixture, vamp, flow. `test_parts.py` saves, exports and compiles each."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
+from helpers.bounds import assert_more_draws_raise_the_bound
 from helpers.models import small_vae, vae_of
 from scipy import stats
 from sklearn.decomposition import PCA
@@ -191,17 +190,7 @@ def test_the_exported_vamp_prior_follows_the_encoder_and_the_bound_never_falls(i
     assert np.abs(after - before).min() > 0
     np.testing.assert_allclose(after, stock_mixture(vae)(np.float32(z)), rtol=1e-4)
 
-    binary, seeds = images.round(), range(30)
-    weights = [
-        np.array([model.log_marginal_likelihood(binary, k, seed).mean() for seed in seeds])
-        for k in (1, 10, 100)
-    ]
-    bounds = np.array([model.elbo(binary, seed).elbo.mean() for seed in seeds])
-    error = np.hypot(bounds.std(ddof=1), weights[0].std(ddof=1)) / np.sqrt(len(seeds))
-    assert abs(bounds.mean() - weights[0].mean()) < 4 * error
-    for few, many in itertools.pairwise(weights):
-        error = np.hypot(few.std(ddof=1), many.std(ddof=1)) / np.sqrt(len(seeds))
-        assert many.mean() - few.mean() > -3 * error
+    assert_more_draws_raise_the_bound(model, images.round(), range(30))
 
 
 @pytest.mark.slow
