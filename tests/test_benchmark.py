@@ -54,6 +54,7 @@ def test_bad_input_is_one_line(arguments, named):
     assert named in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_table_and_json(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), np.uint8)
     np.save(tmp_path / "images.npy", images)

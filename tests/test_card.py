@@ -43,7 +43,7 @@ RUNS = {
 @pytest.fixture(
     scope="module",
     params=[
-        name if name == "codes" else pytest.param(name, marks=pytest.mark.slow) for name in RUNS
+        name if name == "normal" else pytest.param(name, marks=pytest.mark.slow) for name in RUNS
     ],
 )
 def finished(request, tmp_path_factory, clean_environment):

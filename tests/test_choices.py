@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.commands import command, in_process, trained
+from helpers.commands import in_process, trained
 from sklearn.datasets import load_digits
 
 from tfp_vae.models import PARTS
@@ -48,6 +48,7 @@ def test_likelihood_and_network_follow_the_images(images, likelihood, network):
 
 
 @pytest.mark.mnist
+@pytest.mark.slow
 def test_mnist_is_binary_and_dense(mnist_dir):
     from training.data import splits
 
@@ -119,11 +120,11 @@ def test_options_of_another_part_than_the_chosen_one_are_refused(tmp_path, capsy
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_run_says_and_keeps_what_it_chose(tmp_path, clean_environment):
+def test_the_run_says_and_keeps_what_it_chose(tmp_path, capsys):
     options = ("--batch-size", 700, "--latent-size", 2, "--hidden-units", 4)
-    result = command(*options, "--output-dir", tmp_path, env=clean_environment)
-    assert (result.returncode, result.stderr) == (0, "")
-    lines = [line for line in result.stdout.splitlines() if line.startswith("chosen for these")]
+    assert in_process(*options, "--output-dir", tmp_path) == 0
+    printed = capsys.readouterr().out.splitlines()
+    lines = [line for line in printed if line.startswith("chosen for these")]
     assert len(lines) == 2 and lines[0] == lines[1]  # at the start and in the summary
     for part in ("network dense (8x8x1", "likelihood independent_bernoulli (", "epochs 200 (400"):
         assert part in lines[0]

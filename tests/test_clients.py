@@ -26,6 +26,7 @@ def saved_model_cli(*argv):
     return subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_saved_model_cli_shows_and_runs(exported, grey_images, tmp_path):
     shown = saved_model_cli("show", "--dir", str(exported), "--all")
     assert shown.returncode == 0, shown.stderr

@@ -214,6 +214,7 @@ def test_what_cannot_be_built_is_named(options, message):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_bfloat16_networks_leave_the_codes_and_their_prior_as_they_are(grey_images, tmp_path):
     tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:

@@ -245,6 +245,7 @@ def test_tfds(mocked_mnist, stream, request):
 
 
 @pytest.mark.mnist
+@pytest.mark.slow
 def test_the_real_mnist(mnist_dir, request):
     config = Config(dataset="mnist", data_dir=mnist_dir, likelihood="continuous_bernoulli")
     splits = data.load(config)

@@ -43,7 +43,9 @@ def test_it_keeps_the_type_of_its_input(dtype):
     assert layer(ONES, training=True).dtype == layer.compute_dtype
 
 
-@pytest.mark.parametrize("network", ["dense", "conv", "resnet"])
+@pytest.mark.parametrize(
+    "network", ["dense", pytest.param("conv", marks=pytest.mark.slow), "resnet"]
+)
 def test_each_network_has_it_and_an_exported_model_does_not_draw(network, tmp_path):
     vae = small_vae(IMAGES.shape[1:], network=network, dropout=0.5, images=IMAGES)
     assert len(dropouts(vae.encoder)) == len(dropouts(vae.decoder)) > 0

@@ -101,7 +101,7 @@ def summary(name, z):
     ("posterior", "beta"),
     [
         ("diagonal", 1.0),
-        ("diagonal", 0.5),
+        pytest.param("diagonal", 0.5, marks=pytest.mark.slow),
         ("tril", 1.0),
         pytest.param("laplace", 1.0, marks=pytest.mark.slow),
     ],

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers.commands import trained
+from helpers import commands
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -31,7 +31,7 @@ def runs(tmp_path_factory):
         ["--batch-size", "500"],
         ["--dataset", f"{folder}/x.npz", "--batch-size", "16", "--posterior", "deterministic"],
     ):
-        assert trained(*small, *flags, "--output-dir", folder) == 0
+        assert commands.in_process(*small, *flags, "--output-dir", folder) == 0
     (folder / "x.npz").rename(folder / "gone.npz")
     shutil.copytree(folder / "digits" / "1", folder / "unfinished" / "1.incomplete")
     shutil.copytree(folder / "digits" / "1", folder / "plain")
@@ -177,6 +177,7 @@ def test_labels_follow_the_images():
 
 
 @pytest.mark.mnist
+@pytest.mark.slow
 def test_labels_of_mnist(mnist_dir):
     test = data.load(Config(dataset="mnist", data_dir=mnist_dir)).test
     labels = test.labels()

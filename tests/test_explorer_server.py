@@ -182,7 +182,9 @@ def test_without_bokeh_a_line_says_what_to_install(place, monkeypatch, capsys):
     assert capsys.readouterr().err == 'explore needs Bokeh: pip install "tfp-vae[explore]"\n'
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_it_in_one_line(number, place, clean_environment):
     argv = [sys.executable, "-m", "tfp_vae", "explore", "run", "--port", "0"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

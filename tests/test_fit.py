@@ -99,8 +99,8 @@ def test_both_models_that_it_leaves_agree(digits_run, grey_images):
 
 def test_the_next_run_is_the_next_version(tmp_path):
     options = ("--epochs", 1, "--output-dir", tmp_path, "--name", "a")
-    assert trained(*options) == 0
-    assert trained(*options, "--latent-size", 2, "--posterior", "independent_normal") == 0
+    assert in_process(*options) == 0
+    assert in_process(*options, "--latent-size", 2, "--posterior", "independent_normal") == 0
     assert sorted(entry.name for entry in (tmp_path / "a").iterdir()) == [".lock", "1", "2"]
     assert (tmp_path / "a" / "2" / "manifold" / "epoch-0001.png").is_file()
 
@@ -110,7 +110,10 @@ def test_the_next_run_is_the_next_version(tmp_path):
     [
         ("--posterior", "deterministic"),
         pytest.param(("--likelihood", "continuous_bernoulli", "--beta", 4), marks=pytest.mark.slow),
-        ("--likelihood", "independent_normal", "--likelihood-scale", 1.0, "--mixed-precision"),
+        pytest.param(
+            ("--likelihood", "independent_normal", "--likelihood-scale", 1.0, "--mixed-precision"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ("--network", "conv", "--kl", "monte_carlo", "--jit-compile", "true"),
             marks=pytest.mark.slow,
@@ -168,13 +171,13 @@ def test_an_unfinished_run_is_neither_lost_nor_mixed_up(tmp_path, monkeypatch, c
     assert unfinished.is_dir()
     assert in_process(*options, 3) == 2
     assert "--resume, or discard it with --restart" in capsys.readouterr().err
-    assert trained(*options, 3, "--resume") == 0
+    assert in_process(*options, 3, "--resume") == 0
     rows = list(
         csv.DictReader((tmp_path / "digits" / "1" / "history.csv").read_text().splitlines())
     )
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
     unfinished.with_name("2.incomplete").mkdir()
-    assert trained(*options, 1, "--restart") == 0
+    assert in_process(*options, 1, "--restart") == 0
     assert sorted(entry.name for entry in (tmp_path / "digits").iterdir()) == [".lock", "1", "2"]
 
 

@@ -132,7 +132,7 @@ def test_saved_classes_are_found_whatever_is_imported_first(imports):
         pytest.param("layers.posteriors", marks=pytest.mark.slow),
         pytest.param("layers.kl", marks=pytest.mark.slow),
         pytest.param("priors.standard_normal", marks=pytest.mark.slow),
-        "inference.load",
+        pytest.param("inference.load", marks=pytest.mark.slow),
     ],
 )
 def test_a_module_may_be_imported_before_any_other(module):
@@ -140,6 +140,7 @@ def test_a_module_may_be_imported_before_any_other(module):
     assert run(script.replace("import tfp_vae\n", "import tfp_vae, tf_keras\n")).returncode == 0
 
 
+@pytest.mark.slow
 def test_classes_are_found_where_tf_keras_came_before():
     script = "import tf_keras\n" + REGISTERED.format(imports="", names=("VAE",))
     assert run(script).returncode == 0

@@ -73,6 +73,7 @@ def test_the_loss_weighs_each_level_and_the_elbo_does_not(free_bits, images):
     np.testing.assert_allclose(history["elbo"], -nll - levels.sum(axis=1), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", HIERARCHIES[:1], ids=name_of)
 def test_one_number_is_as_many_for_each_level(options, images):
     losses = []

@@ -28,6 +28,7 @@ def test_xla_computes_the_same(grey_images):
     assert found[0][2] != found[0][0]
 
 
+@pytest.mark.slow
 def test_a_step_compiles_under_xla_for_any_batch(grey_images):
     vae = small_vae(objective="stl", num_samples=2)
     vae.compile("adam", jit_compile=True)

@@ -78,9 +78,10 @@ PAIRS = [
     pytest.param(options, marks=pytest.mark.slow) if index % 3 else options
     for index, options in enumerate(EVERY_PAIR)
 ]
+SECOND = pytest.param(HIERARCHIES[1], marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("options", [*PAIRS, *HIERARCHIES], ids=name_of)
+@pytest.mark.parametrize("options", [*PAIRS, HIERARCHIES[0], SECOND], ids=name_of)
 def test_every_pair_builds_fits_saves_loads_and_fits_on(options, grey_images, tmp_path):
     vae = small_vae(**options)
     history = vae.fit(grey_images, batch_size=65, epochs=2, verbose=0).history
@@ -94,33 +95,31 @@ def test_every_pair_builds_fits_saves_loads_and_fits_on(options, grey_images, tm
     assert int(loaded.optimizer.iterations) == 6
 
 
-# The tracing of seven models takes a minute: the second one is for `-m slow`.
-SOME_HIERARCHIES = [HIERARCHIES[0], pytest.param(HIERARCHIES[1], marks=pytest.mark.slow)]
 WITH_MONTE_CARLO = [{**case, "beta": 0.5, "kl": "monte_carlo"} for case in cases("posterior")]
 
 
 # The others are for `-m slow`; `.keras` files of every part are among the pairs.
 SHORT = {
-    "network": ("dense", "resnet"),
-    "posterior": ("independent_normal", "deterministic"),
+    "network": ("dense",),
+    "posterior": ("independent_normal", "flow", "deterministic"),
     "prior": ("vamp",),
     "likelihood": ("discretized_logistic",),
-    "objective": ("dreg",),
 }
 FIRST = [{kind: name, **CASES[kind][name][0]} for kind, names in SHORT.items() for name in names]
-SAVED = [
-    options
-    if options in [*FIRST, WITH_MONTE_CARLO[0]]
-    else pytest.param(options, marks=pytest.mark.slow)
-    for options in [*EACH_PART, *WITH_MONTE_CARLO]
-]
+FIRST = [*FIRST, WITH_MONTE_CARLO[0], HIERARCHIES[0]]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [*SAVED, *(pytest.param(each, marks=pytest.mark.slow) for each in HIERARCHIES)],
-    ids=name_of,
-)
+def the_others_are_slow(several):
+    return [
+        options if options in FIRST else pytest.param(options, marks=pytest.mark.slow)
+        for options in several
+    ]
+
+
+SAVED = the_others_are_slow([*EACH_PART, *WITH_MONTE_CARLO, *HIERARCHIES])
+
+
+@pytest.mark.parametrize("options", SAVED, ids=name_of)
 def test_a_part_is_saved_as_savedmodel_and_as_weights(options, grey_images, tmp_path):
     vae = small_vae(**options)
     vae.fit(grey_images, batch_size=65, epochs=2, verbose=0)
@@ -143,22 +142,7 @@ def test_a_part_is_saved_as_savedmodel_and_as_weights(options, grey_images, tmp_
         assert int(model.optimizer.iterations) == 6
 
 
-def is_exported_like_another(options):
-    """Whether another case shows as much: a SavedModel has no corruption and no objective."""
-    return (
-        options.get("corruption", "masking") != "masking"
-        or options.get("objective", "dreg") != "dreg"
-        or options.get("likelihood_scale", "shared") == 0.5
-    )
-
-
-EXPORTED = [
-    pytest.param(options, marks=pytest.mark.slow) if is_exported_like_another(options) else options
-    for options in EACH_PART
-]
-
-
-@pytest.mark.parametrize("options", [*EXPORTED, *SOME_HIERARCHIES], ids=name_of)
+@pytest.mark.parametrize("options", the_others_are_slow([*EACH_PART, *HIERARCHIES]), ids=name_of)
 def test_a_part_is_exported_and_its_numbers_agree(options, grey_images, tmp_path):
     images = grey_images.round()
     vae = small_vae(**options)
