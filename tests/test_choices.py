@@ -123,8 +123,9 @@ def test_options_of_another_part_than_the_chosen_one_are_refused(tmp_path, capsy
 def test_the_run_says_and_keeps_what_it_chose(tmp_path, capsys):
     options = ("--batch-size", 700, "--latent-size", 2, "--hidden-units", 4)
     assert in_process(*options, "--output-dir", tmp_path) == 0
-    printed = capsys.readouterr().out.splitlines()
-    lines = [line for line in printed if line.startswith("chosen for these")]
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    lines = [line for line in printed.out.splitlines() if line.startswith("chosen for these")]
     assert len(lines) == 2 and lines[0] == lines[1]  # at the start and in the summary
     for part in ("network dense (8x8x1", "likelihood independent_bernoulli (", "epochs 200 (400"):
         assert part in lines[0]

@@ -126,14 +126,9 @@ def test_saved_classes_are_found_whatever_is_imported_first(imports):
     assert result.stderr == ""  # TensorFlow's notes are held back
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "module",
-    [
-        pytest.param("layers.posteriors", marks=pytest.mark.slow),
-        pytest.param("layers.kl", marks=pytest.mark.slow),
-        pytest.param("priors.standard_normal", marks=pytest.mark.slow),
-        pytest.param("inference.load", marks=pytest.mark.slow),
-    ],
+    "module", ["layers.posteriors", "layers.kl", "priors.standard_normal", "inference.load"]
 )
 def test_a_module_may_be_imported_before_any_other(module):
     script = f"import tfp_vae.{module}\n" + REGISTERED.format(imports="", names=("VAE",))

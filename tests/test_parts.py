@@ -73,15 +73,35 @@ def assert_same_model(loaded, vae, images):
         np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
+WITH_MONTE_CARLO = [{**case, "beta": 0.5, "kl": "monte_carlo"} for case in cases("posterior")]
+# The default tests have one of a kind; those of the pairs have `.keras` files of more of them.
+SHORT = {
+    "network": ("dense",),
+    "posterior": ("independent_normal", "flow", "deterministic"),
+    "prior": ("vamp",),
+    "likelihood": ("discretized_logistic",),
+    "objective": ("dreg",),
+}
+FIRST = [{kind: name, **CASES[kind][name][0]} for kind, names in SHORT.items() for name in names]
+FIRST = [*FIRST, WITH_MONTE_CARLO[0], HIERARCHIES[0]]
+
+
+def the_others_are_slow(several):
+    return [
+        options if options in FIRST else pytest.param(options, marks=pytest.mark.slow)
+        for options in several
+    ]
+
+
 # Two thirds of the pairs are for `-m slow`.
 PAIRS = [
     pytest.param(options, marks=pytest.mark.slow) if index % 3 else options
     for index, options in enumerate(EVERY_PAIR)
 ]
-SECOND = pytest.param(HIERARCHIES[1], marks=pytest.mark.slow)
+HIERARCHICAL = the_others_are_slow(HIERARCHIES)
 
 
-@pytest.mark.parametrize("options", [*PAIRS, HIERARCHIES[0], SECOND], ids=name_of)
+@pytest.mark.parametrize("options", [*PAIRS, *HIERARCHICAL], ids=name_of)
 def test_every_pair_builds_fits_saves_loads_and_fits_on(options, grey_images, tmp_path):
     vae = small_vae(**options)
     history = vae.fit(grey_images, batch_size=65, epochs=2, verbose=0).history
@@ -93,27 +113,6 @@ def test_every_pair_builds_fits_saves_loads_and_fits_on(options, grey_images, tm
     assert_same_model(loaded, vae, grey_images)
     loaded.fit(grey_images, batch_size=65, epochs=1, verbose=0)
     assert int(loaded.optimizer.iterations) == 6
-
-
-WITH_MONTE_CARLO = [{**case, "beta": 0.5, "kl": "monte_carlo"} for case in cases("posterior")]
-
-
-# The others are for `-m slow`; `.keras` files of every part are among the pairs.
-SHORT = {
-    "network": ("dense",),
-    "posterior": ("independent_normal", "flow", "deterministic"),
-    "prior": ("vamp",),
-    "likelihood": ("discretized_logistic",),
-}
-FIRST = [{kind: name, **CASES[kind][name][0]} for kind, names in SHORT.items() for name in names]
-FIRST = [*FIRST, WITH_MONTE_CARLO[0], HIERARCHIES[0]]
-
-
-def the_others_are_slow(several):
-    return [
-        options if options in FIRST else pytest.param(options, marks=pytest.mark.slow)
-        for options in several
-    ]
 
 
 SAVED = the_others_are_slow([*EACH_PART, *WITH_MONTE_CARLO, *HIERARCHIES])

@@ -20,8 +20,7 @@ from training.run import strategies
 
 TWO = {"worker": ["localhost:1", "localhost:2"]}
 EPOCHS = 5
-SMALL = ["--hidden-units", "8", "--latent-size", "2", "--batch-size", "128"]
-SMALL += ["--epochs", str(EPOCHS)]
+SMALL = ["--hidden-units", "8", "--latent-size", "2", "--epochs", str(EPOCHS)]
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,8 @@ def test_a_normal_run_reports_it(tmp_path, capsys):
     argv = ["--likelihood", "independent_normal", "--epochs", 12, "--batch-size", 64]
     argv += ["--beta", 1e4, "--hidden-units", 20, "--learning-rate", 0.01]
     assert in_process(*argv, "--output-dir", tmp_path) == 0
-    printed = capsys.readouterr().out
+    printed, error = capsys.readouterr()
+    assert error == ""
     metrics = json.loads((tmp_path / "digits" / "1" / "metrics.json").read_text())
     assert metrics["active_units"] == 0 and metrics["elbo"] < metrics["ppca_log_likelihood"]
     assert metrics["ppca_images"] == 1437 and metrics["ppca_latents"] == 16

@@ -42,7 +42,7 @@ def trained(*argv):
 
 
 def in_process(*argv):
-    """The exit code of the command in this process, for tests that patch it or that end early."""
+    """The exit code of the command in this process, which need not import everything again."""
     return run(fit, "training.fit", flags(*argv))
 
 
