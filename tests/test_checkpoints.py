@@ -83,17 +83,22 @@ def test_what_is_continued_in_mid_epoch_is_what_was_never_stopped(options, tmp_p
     assert names == ["step-20.index", f"step-{stopped_at}.index"]
     with (run.path / "history.csv").open("a") as file:
         file.write("1,0,0\n")  # as a run that was killed between this row and its checkpoint
+    of_worker = dataclasses.replace(new_run(tmp_path / "c.incomplete"), resumed=run.checkpoints)
+    found_by_worker = everything(trained(config, splits, of_worker))  # not the first: writes there
     resumed = dataclasses.replace(run, resumed=run.checkpoints)
     found = everything(trained(config, splits, resumed))
 
     names = [name for name, _ in expected]
     assert {"iteration:0", "kl_weight:0", "draws:0"} <= set(names) and len(names) > 30
-    for (name, value), (_, other) in zip(expected, found, strict=True):
+    for (name, value), (_, other), (_, third) in zip(expected, found, found_by_worker, strict=True):
         np.testing.assert_array_equal(other, value, err_msg=name)
+        np.testing.assert_array_equal(third, value, err_msg=name)
     history = (whole.path / "history.csv").read_bytes()
     assert (run.path / "history.csv").read_bytes() == history
     rows = list(csv.DictReader(history.decode().splitlines()))
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    rows = list(csv.DictReader((of_worker.path / "history.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]  # it did not begin anew
 
 
 def test_the_best_weights_are_those_of_the_best_epoch():

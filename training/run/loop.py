@@ -134,27 +134,31 @@ def train(
       Interrupted: a signal came; the state of training is in a checkpoint.
     """
     config, _ = choices.choose(config, splits.train)
-    of_model = Phase(config.epochs, config.patience, run.checkpoints, run.path / "history.csv")
-    prior_checkpoints = run.checkpoints / PRIOR_CHECKPOINTS
-    if not (run.resumed and prior_has_begun(run.checkpoints)):
+    history = run.path / "history.csv"
+    of_model = Phase(config.epochs, config.patience, run.checkpoints, run.resumed, history)
+    if not (run.resumed and prior_has_begun(run.resumed)):
         callbacks_of_model = [
             *_warmup(config),
             progress.CollapseWarning(),
             keras.TensorBoard(str(run.path / "logs"), write_graph=False),
             *_pictures(vae, validation, config, run),
         ]
-        _fit(vae, splits, validation, config, run, interrupts, of_model, callbacks_of_model)
+        _fit(vae, splits, validation, config, interrupts, of_model, callbacks_of_model)
     if isinstance(vae, QuantizedVAE) and config.prior_epochs != 0:
         interrupts.check()
         prior_epochs = config.epochs if config.prior_epochs is None else config.prior_epochs
         print(f"the prior of the codes, {prior_epochs} epochs at most:", flush=True)
         of_prior = Phase(
-            prior_epochs, config.patience, prior_checkpoints, run.path / "prior_history.csv"
+            prior_epochs,
+            config.patience,
+            run.checkpoints / PRIOR_CHECKPOINTS,
+            run.resumed and run.resumed / PRIOR_CHECKPOINTS,
+            run.path / "prior_history.csv",
         )
         with vae.distribute_strategy.scope():
             model = CodePriorModel(vae)
             _compile(model, config, prior_epochs, splits.train.count // config.batch_size, 1)
-        _fit(model, splits, validation, config, run, interrupts, of_prior, [])
+        _fit(model, splits, validation, config, interrupts, of_prior, [])
         samples = callbacks.SampleGrid(run.path / "samples", seed=config.seed)
         samples.set_model(vae)
         write_png(samples.directory / FITTED_PRIOR, samples.draw())
@@ -166,7 +170,9 @@ class Phase(NamedTuple):
     epochs: int
     patience: int
     checkpoints: Path
-    """Its folder."""
+    """The folder to write them to."""
+    resumed: Path | None
+    """The folder of those to continue from: another one where this worker is not the first."""
     history: Path
     """A CSV file."""
 
@@ -176,7 +182,6 @@ def _fit(
     splits: Splits,
     validation: tf.data.Dataset,
     config: Config,
-    run: Run,
     interrupts: Interrupts,
     phase: Phase,
     others: list[tf_keras.callbacks.Callback],
@@ -187,8 +192,8 @@ def _fit(
     with model.distribute_strategy.scope():
         best = BestWeights(model, phase.patience)
     checkpoints = Checkpoints(model, best, steps, phase.checkpoints, interrupts)
-    if run.resumed:
-        checkpoints.restore(phase.checkpoints)
+    if phase.resumed:
+        checkpoints.restore(phase.resumed)
     done = checkpoints.step
     _keep_rows(phase.history, done // steps)
     ended = best.out_of_patience(done // steps)  # a run that was interrupted after its last epoch
