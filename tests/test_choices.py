@@ -138,7 +138,7 @@ def test_a_resumed_run_keeps_its_choices_whatever_the_rule_is_now(tmp_path, monk
     from training.run import checkpoints
 
     options = ("--hidden-units", 4, "--latent-size", 2, "--batch-size", 700)
-    options = (*options, "--output-dir", tmp_path, "--patience", 2)
+    options = (*options, "--output-dir", tmp_path, "--patience", 3)
     monkeypatch.setattr(choices, "MAX_EPOCHS", 4)
     save = checkpoints.Checkpoints.on_epoch_end
 
