@@ -13,6 +13,8 @@ from scipy import stats
 
 import tfp_vae
 from tfp_vae import callbacks
+from tfp_vae.inference import importance
+from tfp_vae.layers.base import distribution_fn
 from tfp_vae.layers.hierarchical import HierarchicalKL, HierarchicalPosterior
 from tfp_vae.priors.hierarchical import HierarchicalPrior
 
@@ -102,6 +104,33 @@ def test_the_latents_are_those_of_conditional_normals_in_units_of_them(vae):
 
 def test_the_bound_of_one_draw_is_the_elbo_and_more_draws_raise_it(vae, images):
     assert_more_draws_raise_the_bound(tfp_vae.inference_model(vae), images[:40], range(30))
+
+
+def test_one_pass_gives_the_densities_of_the_draws_of_repeated_images(vae, images):
+    images, seed = tf.constant(images[:7]), tf.constant([5, 6])
+    found = vae.densities_at_draws(images, tf.constant(3), seed)
+    repeated = tf.repeat(images, 3, axis=0)
+    posterior = distribution_fn(vae.encoder)(repeated)
+    latents, log_posterior = vae.encoder.layers[-1].sample_and_log_prob(posterior, seed)
+    likelihood = distribution_fn(vae.decoder)(latents)
+    for name, density in {
+        "log_likelihood": likelihood.log_prob(repeated),
+        "log_prior": vae.prior.log_prob(latents),
+        "log_posterior": log_posterior,
+    }.items():
+        np.testing.assert_allclose(found[name], density, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_log_p_of_x_is_what_the_signatures_give(vae, images, tmp_path):
+    """The last chunk of draws is not full."""
+    tfp_vae.export(vae, tmp_path)
+    model = tfp_vae.load(tmp_path)
+    assert model.densities_at_draws is not None
+    by_signatures = importance.log_weight_sums(model.signatures, model.description)
+    arguments = tf.constant(images[:7]), tf.constant(100), tf.constant([5, 6])
+    sums = model.log_weight_sums(*arguments), by_signatures(*arguments)
+    np.testing.assert_allclose(*sums, rtol=1e-5, atol=2e-3)
 
 
 def test_several_draws_and_densities_at_several_points_have_tfp_s_shapes(vae, images):

@@ -35,8 +35,14 @@ class Estimates(NamedTuple):
     standard_error: np.ndarray  # of each, from the spread of its weights; nan for K = 1
 
 
+# Log p(x|z), log p(z) and log q(z|x) of draws, [B * size] each, `size` of each image; by seed.
+Densities = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
+
+
 def log_weight_sums(
-    signatures: Mapping[str, Any], description: Description
+    signatures: Mapping[str, Any],
+    description: Description,
+    densities_at_draws: Callable[..., Mapping[str, tf.Tensor]] | None = None,
 ) -> Callable[..., tf.Tensor]:
     """Compiles the sum of the importance weights w_k = p(x|z_k) p(z_k) / q(z_k|x), z_k from q(z|x).
 
@@ -46,27 +52,29 @@ def log_weight_sums(
     Args:
       signatures: the functions of the contract.
       description: of the model.
+      densities_at_draws: what a hierarchy has in place of three signatures, with less work.
 
     Returns:
       A function of images, float32 [B, H, W, C]; int32 [] K, the number of draws; and an int32 [2]
       seed. It returns float64 [2, B], nats: log sum_k w_k, and log sum_k w_k^2.
     """
-    sampler = _normal_sampler if description.posterior_is_normal else _sampler
+
+    def densities(images: tf.Tensor, size: tf.Tensor) -> Densities:
+        if densities_at_draws is not None:
+            return lambda seed: densities_at_draws(images, size, seed)
+        sampler = _normal_sampler if description.posterior_is_normal else _sampler
+        return _by_signatures(signatures, images, size, sampler)
 
     @tf.function(reduce_retracing=True)
     def sums(images: tf.Tensor, num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         count = tf.shape(images)[0]
         size = tf.maximum(1, tf.minimum(num_samples, BATCH // count))  # draws of each in a chunk
-        repeated = tf.repeat(images, size, axis=0)  # [B * size, H, W, C]
-        draw = sampler(signatures, images, size)
+        densities_of = densities(images, size)
 
         def chunk(start: tf.Tensor, totals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            latents, log_posterior = draw(tf.random.experimental.stateless_fold_in(seed, start))
-            log_likelihood = signatures["log_likelihood"](image=repeated, latent=latents)
+            found = densities_of(tf.random.experimental.stateless_fold_in(seed, start))
             log_weights = objectives.log_weight(
-                _double(log_likelihood["log_likelihood"]),
-                _double(signatures["log_prior"](latent=latents)["log_prior"]),
-                _double(log_posterior),
+                **{name: _double(density) for name, density in found.items()}
             )
             log_weights = tf.reshape(log_weights, [count, size])
             counted = tf.range(size) < num_samples - start  # the last chunk may be too long
@@ -88,6 +96,26 @@ def log_weight_sums(
 
 # A function of a seed to latents [B * size, D] and log q(z|x) [B * size], `size` of each image.
 Draw = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def _by_signatures(
+    signatures: Mapping[str, Any],
+    images: tf.Tensor,
+    size: tf.Tensor,
+    sampler: Callable[..., Draw],
+) -> Densities:
+    repeated = tf.repeat(images, size, axis=0)  # [B * size, H, W, C]
+    draw = sampler(signatures, images, size)
+
+    def densities(seed: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        latents, log_posterior = draw(seed)
+        return {
+            **signatures["log_likelihood"](image=repeated, latent=latents),
+            **signatures["log_prior"](latent=latents),
+            "log_posterior": log_posterior,
+        }
+
+    return densities
 
 
 def _sampler(signatures: Mapping[str, Any], images: tf.Tensor, size: tf.Tensor) -> Draw:

@@ -26,7 +26,11 @@ def load(path: str | os.PathLike[str]) -> InferenceModel:
     found = loaded.signatures
     if description.contract == 1:
         found = contract_1.functions(found, description)
-    return InferenceModel(found, description, path=folder, owner=loaded)
+    # A hierarchy has it; one that an older version exported does not.
+    densities = getattr(loaded, "densities_at_draws", None)
+    return InferenceModel(
+        found, description, path=folder, owner=loaded, densities_at_draws=densities
+    )
 
 
 def inference_model(vae: "VAE") -> InferenceModel:
@@ -41,4 +45,7 @@ def inference_model(vae: "VAE") -> InferenceModel:
 
     made = functions.signatures(vae)
     concrete = {name: function.get_concrete_function() for name, function in made.items()}
-    return InferenceModel(concrete, functions.describe(vae), owner=vae)
+    densities = functions.densities_at_draws(vae)
+    return InferenceModel(
+        concrete, functions.describe(vae), owner=vae, densities_at_draws=densities
+    )

@@ -216,4 +216,6 @@ class InferenceModel(Functions):
     @functools.cached_property
     def log_weight_sums(self) -> Callable[..., tf.Tensor]:
         """`importance.log_weight_sums` of this model, compiled once."""
-        return importance.log_weight_sums(self.signatures, self.description)
+        return importance.log_weight_sums(
+            self.signatures, self.description, self.densities_at_draws
+        )

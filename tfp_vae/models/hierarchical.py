@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
 
 from tfp_vae.errors import InputError
-from tfp_vae.layers.base import DistributionLayer
+from tfp_vae.layers.base import DistributionLayer, params_model
 from tfp_vae.layers.hierarchical import HierarchicalKL, HierarchicalPosterior
 from tfp_vae.layers.kl import deserialize_prior
 from tfp_vae.models import OBJECTIVES
@@ -107,6 +108,34 @@ class HierarchicalVAE(VAE):
             tracker.update_state(kl)
         path, layer = self.encoder.layers[-1].top_down, self.decoder.layers[-1]
         return layer(path.parameters(posterior.drawn.state))
+
+    def densities_at_draws(
+        self, images: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Log p(x|u), log p(u) and log q(u|x) at draws u from q(u|x), by one pass down the levels.
+
+        The draws are those that `sample_posterior` of the contract makes of repeated images.
+
+        Args:
+          images: [B, H, W, C].
+          count: draws of each image, int32 [].
+          seed: int32 [2].
+
+        Returns:
+          `log_likelihood`, `log_prior` and `log_posterior`, [B * count] each, nats: all draws of
+          the first image first.
+        """
+        posterior_layer, likelihood_layer = self.encoder.layers[-1], self.decoder.layers[-1]
+        features = tf.cast(params_model(self.encoder)(images, training=False), tf.float32)
+        posterior = posterior_layer.make_distribution(tf.repeat(features, count, axis=0))
+        drawn = posterior.draw(seed)
+        params = tf.cast(posterior_layer.top_down.parameters(drawn.state), tf.float32)
+        likelihood = likelihood_layer.make_distribution(params)
+        return {
+            "log_likelihood": likelihood.log_prob(tf.repeat(images, count, axis=0)),
+            "log_prior": self.prior.log_prob(drawn.latents),
+            "log_posterior": drawn.log_posterior,
+        }
 
     def get_config(self) -> dict[str, Any]:
         layer = self.encoder.layers[-1]

@@ -24,5 +24,6 @@ def export(vae: VAE, path: str | os.PathLike[str]) -> None:
     module = tf.Module()
     # The variables, not the layers: what loads is a graph, with no Keras object in it.
     module.weights = [*vae.encoder.weights, *vae.decoder.weights, *vae.prior_layer.weights]
+    module.densities_at_draws = functions.densities_at_draws(vae)
     tf.saved_model.save(module, str(path), signatures=signatures)
     description.write(Path(path))
