@@ -36,7 +36,9 @@ def test_a_run_says_what_it_is(never_stopped):
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["kl"] == pytest.approx(metrics["kl_1"] + metrics["kl_2"], rel=1e-5)
     assert metrics["num_latents"] == 3 and "val_kl_2" in (folder / "history.csv").read_text()
-    described = tfp_vae.load(folder).description
+    model = tfp_vae.load(folder)
+    described, written = model.description, model.densities_at_draws
+    assert written is not None  # log p(x) by one pass
     assert (described.model, described.latent_levels) == ("hierarchical", (2, 1, 1))
     assert (described.posterior, described.kl) == ("multivariate_normal_tril", "monte_carlo")
     assert described.prior_is_standard_normal and not described.posterior_is_normal

@@ -97,6 +97,10 @@ class TopDownPosterior(OwnDistribution):
         first = top_down.enter(0, top_down.first(tf.shape(self._features)[0]))
         return self.layer.conditional(0, first, maps)
 
+    def repeated(self, count: tf.Tensor) -> "TopDownPosterior":
+        """The posterior of `count` copies of each image, all of the first image first."""
+        return TopDownPosterior(self.layer, tf.repeat(self._features, count, axis=0))
+
     def _at_means(self) -> Pass:
         """The pass in which each level has its mean, given the means of those above."""
         return self.walk(lambda _, q: (q.mean(), tf.zeros(tf.shape(self._features)[:1])))

@@ -7,7 +7,7 @@ import tf_keras
 from tensorflow_probability import distributions as tfd
 
 from tfp_vae.errors import InputError
-from tfp_vae.layers.base import DistributionLayer, params_model
+from tfp_vae.layers.base import DistributionLayer
 from tfp_vae.layers.hierarchical import HierarchicalKL, HierarchicalPosterior
 from tfp_vae.layers.kl import deserialize_prior
 from tfp_vae.models import OBJECTIVES
@@ -125,12 +125,9 @@ class HierarchicalVAE(VAE):
           `log_likelihood`, `log_prior` and `log_posterior`, [B * count] each, nats: all draws of
           the first image first.
         """
-        posterior_layer, likelihood_layer = self.encoder.layers[-1], self.decoder.layers[-1]
-        features = tf.cast(params_model(self.encoder)(images, training=False), tf.float32)
-        posterior = posterior_layer.make_distribution(tf.repeat(features, count, axis=0))
-        drawn = posterior.draw(seed)
-        params = tf.cast(posterior_layer.top_down.parameters(drawn.state), tf.float32)
-        likelihood = likelihood_layer.make_distribution(params)
+        drawn = self._posterior_of(images).repeated(count).draw(seed)
+        params = self.encoder.layers[-1].top_down.parameters(drawn.state)
+        likelihood = self.decoder.layers[-1].make_distribution(tf.cast(params, tf.float32))
         return {
             "log_likelihood": likelihood.log_prob(tf.repeat(images, count, axis=0)),
             "log_prior": self.prior.log_prob(drawn.latents),

@@ -1,5 +1,6 @@
 """The model: a posterior, a prior and a likelihood under one objective, trained by `fit`."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -56,6 +57,9 @@ class VAE(CompiledModel):
         layer at its end, or whose KL regularizer is the stock one, one of several, or against
         another prior; a prior over other latents; or no closed form for `use_exact_kl=True`.
     """
+
+    # What `sample_posterior`, `log_likelihood` and `log_prior` give, with less work.
+    densities_at_draws: Callable[..., dict[str, tf.Tensor]] | None = None
 
     def __init__(
         self,

@@ -7,7 +7,6 @@ from tfp_vae.errors import InputError
 from tfp_vae.layers.base import DistributionLayer, distribution_fn
 from tfp_vae.layers.codes import CodePosterior
 from tfp_vae.models import PARTS
-from tfp_vae.models.hierarchical import HierarchicalVAE
 from tfp_vae.models.vae import VAE
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.codes import CodePrior
@@ -98,12 +97,8 @@ def signatures(vae: VAE) -> Functions:
 
 
 def densities_at_draws(vae: VAE) -> tf.types.experimental.PolymorphicFunction | None:
-    """`HierarchicalVAE.densities_at_draws`; None for a model where the signatures cost as little.
-
-    It is no signature. It returns what `sample_posterior`, `log_likelihood` and `log_prior` do,
-    which for a hierarchy take two passes down the levels, and encode the image for each draw.
-    """
-    if not isinstance(vae, HierarchicalVAE):
+    """The model's `densities_at_draws`, which is no signature; None where it has none."""
+    if vae.densities_at_draws is None:
         return None
     image = tf.TensorSpec([None, *vae.encoder.input_shape[1:]], tf.float32)
     count, seed = tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int32)
