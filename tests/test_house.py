@@ -1,6 +1,7 @@
 """The house: imports go one way, files are short, and `import tfp_vae` is light."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,18 @@ def test_saved_classes_are_found_whatever_is_imported_first(imports):
     )
     result = run(REGISTERED.format(imports=imports, names=names))
     assert result.stderr == ""  # TensorFlow's notes are held back
+
+
+@pytest.mark.parametrize("given", [None, "0"])
+def test_convolutions_are_those_of_onednn_unless_the_user_says_otherwise(given):
+    code = "import os, tfp_vae, tensorflow; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
+    if given is not None:
+        environment["TF_ENABLE_ONEDNN_OPTS"] = given
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert (result.stdout.strip(), result.stderr) == (given or "1", "")
 
 
 @pytest.mark.slow

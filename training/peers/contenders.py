@@ -50,6 +50,8 @@ class Contender:
         # Waiting OpenMP threads (PyTorch's) spin by default: a step takes 200 times as long beside
         # other programs. Set to ACTIVE to measure on a machine with nothing else to do.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        # As `import tfp_vae` does: the same kernels for every contender on TensorFlow.
+        environment.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
         if python is None:  # the packages may be in a checkout and not installed
             paths = [str(ROOT), os.environ.get("PYTHONPATH")]
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
