@@ -31,7 +31,8 @@ def test_a_run_says_what_it_is(never_stopped):
     assert "the prior of the codes, 3 epochs at most:" in printed
     metrics = json.loads((folder / "metrics.json").read_text())
     config = json.loads((folder / "config.json").read_text())
-    absent = {"posterior", "prior", "latent_size", "free_bits", "beta", "kl_warmup_epochs"}
+    absent = {"posterior", "prior", "latent_size", "free_bits", "beta"}
+    absent |= {"kl_warmup_epochs", "kl_balance_epochs"}
     assert not absent & config.keys()
     assert metrics["num_latents"] == 4 and 0 < metrics["usage"] <= 1
     assert "active_units" not in metrics

@@ -18,7 +18,7 @@ from training.data.split import Split
 from training.run import checkpoints
 
 TINY = ("--model", "hierarchical", "--hidden-units", 8, "--latent-size", 2, 1, "--epochs", 4)
-TINY = (*TINY, "--batch-size", 200, "--kl-warmup-epochs", 3, 1)
+TINY = (*TINY, "--batch-size", 200, "--kl-warmup-epochs", 3, 1, "--kl-balance-epochs", 2)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,11 @@
-"""The warm-up of the KL level by level; tests/test_callbacks.py has that of the whole KL."""
+"""The warm-up of the KL level by level, and the balance of levels.
+
+tests/test_callbacks.py has the warm-up of the whole KL.
+"""
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from helpers.commands import in_process
 from helpers.models import small_vae
@@ -73,6 +77,35 @@ def test_the_loss_weighs_each_level_and_the_elbo_does_not(free_bits, images):
     np.testing.assert_allclose(history["elbo"], -nll - levels.sum(axis=1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("free_bits", [0.0, 0.4])
+def test_a_balanced_level_weighs_as_its_share_of_the_kl(free_bits, images):
+    vae = small_vae(**LEVELS, free_bits=free_bits, beta=3.0)
+    vae.compile(STILL(0.0))
+    balance = callbacks.KLBalance(2)
+    history = vae.fit(images, batch_size=100, epochs=3, verbose=0, callbacks=[balance]).history
+    levels = np.array([history[f"kl_{number}"] for number in (1, 2, 3)]).T
+    shares = (levels + 1e-3) / np.mean(levels + 1e-3, axis=1, keepdims=True)
+    assert np.ptp(shares) > 0.1  # else the weights are equal anyway
+    weights = 3.0 * (1.0 + np.array([[1.0], [0.5], [0.0]]) * (shares - 1.0))
+    counted = np.maximum(levels, free_bits * np.array(SIZES))
+    nll = np.array(history["reconstruction_nll"])
+    np.testing.assert_allclose(history["loss"], nll + (weights * counted).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(history["elbo"], -nll - levels.sum(axis=1), rtol=1e-5)
+
+
+def test_the_balance_has_no_gradient_and_ends_with_the_training(images):
+    vae, balance = small_vae(**LEVELS), callbacks.KLBalance(4)
+    vae.fit(images, batch_size=50, verbose=0, callbacks=[balance])
+    regularizer = vae.encoder.layers[-1].activity_regularizer
+    assert float(regularizer.balance) == 0.0  # for who trains on without it
+    levels = tf.Variable([[1.0, 2.0, 6.0], [3.0, 2.0, 4.0]])
+    regularizer.balance.assign(1.0)
+    with tf.GradientTape() as tape:
+        weights = regularizer._balanced(levels)
+    np.testing.assert_allclose(weights, np.array([2.0, 2.0, 5.0]) / 3.0, rtol=1e-3)
+    assert tape.gradient(weights, levels) is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("options", HIERARCHIES[:1], ids=name_of)
 def test_one_number_is_as_many_for_each_level(options, images):
@@ -105,6 +138,14 @@ def test_what_has_no_such_levels_is_named(options, epochs, message, images):
         small_vae(**options).fit(images, verbose=0, callbacks=[callbacks.KLWarmup(epochs)])
 
 
+@pytest.mark.parametrize("options", [{}, {**LEVELS, "num_samples": 2}], ids=str)
+def test_only_a_hierarchy_that_knows_its_levels_is_balanced(options, images):
+    with pytest.raises(ValueError, match=r"^kl_balance_epochs 2: only for a hierarchy with one dr"):
+        small_vae(**options).fit(images, verbose=0, callbacks=[callbacks.KLBalance(2)])
+    with pytest.raises(ValueError, match=r"^epochs 0: expected at least 1; without it levels"):
+        callbacks.KLBalance(0)
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -117,6 +158,15 @@ def test_what_has_no_such_levels_is_named(options, epochs, message, images):
             "--model hierarchical --objective iwae --num-samples 2 --kl-warmup-epochs 3 1",
             "--kl-warmup-epochs 3 1: of several draws the KL of a level is not known: expected 1",
         ),
+        (
+            "--kl-balance-epochs 3",
+            "--kl-balance-epochs 3: only for a hierarchy with one draw, which knows the KL of each",
+        ),
+        (
+            "--model vq_vae_2 --network conv --kl-balance-epochs 3",
+            "--kl-balance-epochs 3: only for a hierarchy with one draw, which knows the KL of each",
+        ),
+        ("--model hierarchical --kl-balance-epochs -1", "greater than or equal to 0"),
         ("--model hierarchical --kl-warmup-epochs 3 -1", "greater than or equal to 0"),
     ],
 )

@@ -11,6 +11,7 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_vae.errors import InputError
 from tfp_vae.images.grids import grid, pairs, write_png
+from tfp_vae.kl_warmup import KLBalance as KLBalance
 from tfp_vae.kl_warmup import KLWarmup as KLWarmup
 from tfp_vae.priors.base import Prior
 from tfp_vae.priors.standard_normal import StandardNormal

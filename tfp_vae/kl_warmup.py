@@ -1,4 +1,4 @@
-"""The warm-up of the KL, as a Keras callback."""
+"""What moves the weight of the KL in the first epochs of training, as Keras callbacks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,33 @@ from tfp_vae.layers.kl import KLDivergenceRegularizer
 Logs = dict[str, Any] | None
 
 
-class KLWarmup(tf_keras.callbacks.Callback):
+class _InFirstEpochs(tf_keras.callbacks.Callback):
+    """Calls `_move` before each execution of steps of the first `_last` epochs.
+
+    Where the number of steps in an epoch is not known, it does so epoch by epoch.
+    """
+
+    def __init__(self, last: int) -> None:
+        super().__init__()
+        self._last, self._epoch = last, 0
+
+    def _move(self, epochs_done: float) -> None:
+        raise TypeError(f"{type(self).__name__} does not define _move()")
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self._epoch = epoch
+        self._move(epoch)
+
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        if self.params.get("steps") and self._epoch < self._last:
+            self._move(self._epoch + batch / self.params["steps"])
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if epoch + 1 >= self._last:  # for a model whose training ends here
+            self._move(epoch + 1)
+
+
+class KLWarmup(_InFirstEpochs):
     """Raises the weight of the KL linearly from 0 to `beta` over the first `epochs` epochs.
 
     It moves the weight of every `tfp_vae.KLDivergenceRegularizer` in the model before each
@@ -33,15 +59,14 @@ class KLWarmup(tf_keras.callbacks.Callback):
     """
 
     def __init__(self, epochs: int | Sequence[int], beta: float = 1.0) -> None:
-        super().__init__()
         self.epochs = epochs
         self.beta = beta
         self._all = tuple(np.atleast_1d(epochs).tolist())
-        if max(self._all, default=0) <= 0 or min(self._all) < 0:
+        super().__init__(max(self._all, default=0))
+        if self._last <= 0 or min(self._all) < 0:
             raise InputError(
                 f"epochs {epochs}: expected at least 1; without it there is no warm-up"
             )
-        self._epoch = 0
 
     def set_model(self, model: tf_keras.Model) -> None:
         """Takes the model to train, as Keras calls it."""
@@ -67,21 +92,53 @@ class KLWarmup(tf_keras.callbacks.Callback):
                 f"{given}: of several draws the KL of a level is not known: expected 1"
             )
 
-    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        self._epoch = epoch
-        self._move(epoch)
-
-    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        if self.params.get("steps") and self._epoch < max(self._all):
-            self._move(self._epoch + batch / self.params["steps"])
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if epoch + 1 >= max(self._all):  # for a model whose training ends here
-            self._move(epoch + 1)
-
     def _move(self, epochs_done: float) -> None:
         shares = [min(1.0, epochs_done / epochs) if epochs else 1.0 for epochs in self._all]
         for weights in self._of_levels:
             weights.assign(shares[::-1])  # the top level first
         for weight in self._weights:
             weight.assign(self.beta * (1.0 if self._of_levels else shares[0]))
+
+
+class KLBalance(_InFirstEpochs):
+    """Keeps every level of a `HierarchicalVAE` in use while training begins.
+
+    In the first steps the levels compete for what they all could say of an image, and one that has
+    lost may have no KL for the rest of training. At first the weight of a level is in proportion to
+    its KL (`HierarchicalKL.balance`); over `epochs` epochs it becomes that of the loss.
+
+    Args:
+      epochs: their number.
+
+    Raises:
+      InputError: (a ValueError) no epochs; at the start of training, a model that is no hierarchy,
+        or whose levels' KL is not known.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__(epochs)
+        if epochs <= 0:
+            raise InputError(
+                f"epochs {epochs}: expected at least 1; without it levels are not balanced"
+            )
+
+    def set_model(self, model: tf_keras.Model) -> None:
+        """Takes the model to train, as Keras calls it."""
+        super().set_model(model)
+        found = [part for part in model.submodules if isinstance(part, HierarchicalKL)]
+        if not found or not getattr(model, "level_trackers", None):
+            raise InputError(
+                f"kl_balance_epochs {self._last}: only for a hierarchy with one draw, "
+                "which knows the KL of each level: expected 0"
+            )
+        self._balances = [regularizer.balance for regularizer in found]
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        self._assign(0.0)
+
+    def _move(self, epochs_done: float) -> None:
+        self._assign(max(0.0, 1.0 - epochs_done / self._last))
+
+    def _assign(self, value: float) -> None:
+        for balance in self._balances:
+            balance.assign(value)

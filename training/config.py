@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from tfp_vae.cli.app import flag
 from tfp_vae.errors import InputError
-from tfp_vae.models import MODELS_OF_CODES, NOT_OF_CODES, PARTS
+from tfp_vae.models import MODELS_OF_CODES, PARTS
 from training.values import ONE_OR_SEVERAL, OR_AUTO, colour_name, path, plain_name
 
 FLOAT32_MAX = 3e38  # settings become float32, in which larger numbers are infinite
@@ -104,6 +104,10 @@ class Config(PartSettings):
     ] = cast(Any, 0)
     """Epochs over which the weight of the KL rises linearly from 0 to beta; of a hierarchy perhaps
     those of each level, from the image up."""
+
+    kl_balance_epochs: Annotated[int, OBJECTIVE, Field(ge=0, lt=2**31)] = 0
+    """Epochs in which no level of a hierarchy falls out of use: a level's weight begins in
+    proportion to its KL, and ends as that of the others."""
 
     epochs: Annotated[int, TRAINING, Field(ge=1, lt=2**31), *OR_AUTO] = "auto"
     """Passes over the training images; `auto`: enough steps for the network and the images."""
@@ -204,11 +208,6 @@ class Config(PartSettings):
             if getattr(self, kind) != "auto"
             for name in registry[getattr(self, kind)].options
         }
-
-    @property
-    def not_of_the_model(self) -> tuple[str, ...]:
-        """Settings that the model does not have, which are at their defaults."""
-        return NOT_OF_CODES if self.model in MODELS_OF_CODES else ()
 
     def flags(self, without: Sequence[str] = ()) -> list[str]:
         """The words of a command that gives the settings other than the defaults.

@@ -24,6 +24,7 @@ from tfp_vae.networks.top_down import TopDown
 from tfp_vae.priors.hierarchical import HierarchicalPrior
 
 UNIT = math.log(math.expm1(1.0 - MIN_SCALE))  # the raw parameter of a standard deviation of 1
+LEAST_KL = 1e-3  # nats: with it, levels without a KL have shares too
 
 
 @tf_keras.saving.register_keras_serializable("tfp_vae")
@@ -156,6 +157,12 @@ class HierarchicalKL(KLDivergenceRegularizer):
     Args:
       level_weights: [L], the top level first: the share of `weight` that each level has in the
         loss; None is 1 for all. It becomes a variable, which a warm-up of levels moves.
+
+    Attributes:
+      balance: a variable in [0, 1], 0 at first, which `callbacks.KLBalance` moves; not in configs.
+        At 1 the weight of a level is multiplied by its KL, of the batch, over the mean of all
+        levels (Vahdat and Kautz, "NVAE", 2020, appendix A): a level that is little used costs
+        little.
     """
 
     prior: HierarchicalPrior
@@ -168,6 +175,7 @@ class HierarchicalKL(KLDivergenceRegularizer):
         self.level_weights = tf.Variable(
             shares, trainable=False, dtype=tf.float32, name="kl_level_weights"
         )
+        self.balance = tf.Variable(0.0, trainable=False, dtype=tf.float32, name="kl_balance")
 
     def level_divergences(
         self, posterior: tfd.Distribution, latents: tf.Tensor | None = None
@@ -196,11 +204,16 @@ class HierarchicalKL(KLDivergenceRegularizer):
         if counted is None:
             return super().penalty(distribution_a, kl)
         levels = tf.stack(counted, axis=-1)
-        weights = self.weight * self.level_weights
+        weights = self.weight * self.level_weights * self._balanced(levels)
         if not self.free_bits:
             return tf.reduce_sum(weights * tf.reduce_mean(levels, axis=0))
         sizes = tf.constant(self.prior.sizes, tf.float32)
         return objectives.free_bits(levels, self.free_bits * sizes, weights)
+
+    def _balanced(self, levels: tf.Tensor) -> tf.Tensor:
+        """What `balance` multiplies the weights by, [L], for KLs [B, L]."""
+        means = tf.stop_gradient(tf.reduce_mean(levels, axis=0)) + LEAST_KL
+        return 1.0 + self.balance * (means / tf.reduce_mean(means) - 1.0)
 
     def divergence(
         self, distribution_a: tfd.Distribution, test_points: tf.Tensor | None = None

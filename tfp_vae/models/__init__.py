@@ -95,7 +95,10 @@ MODELS = Registry(
 # Those whose latents are codes, with their number of levels.
 MODELS_OF_CODES = {"vq_vae": 1, "vq_vae_2": 2}
 # Settings that such a model does not have.
-NOT_OF_CODES = ("posterior", "prior", "latent_size", "free_bits", "beta", "kl_warmup_epochs")
+NOT_OF_CODES = (
+    *("posterior", "prior", "latent_size", "free_bits", "beta"),
+    *("kl_warmup_epochs", "kl_balance_epochs"),
+)
 
 # The posterior of a hierarchy of feature maps; POSTERIORS.default counts as not given there.
 MAP_POSTERIOR = "independent_normal"

@@ -15,6 +15,7 @@ import filelock
 from tfp_vae import __version__
 from tfp_vae.cli.app import flag
 from tfp_vae.errors import InputError
+from tfp_vae.models import MODELS_OF_CODES, NOT_OF_CODES
 from tfp_vae.whole_files import replacing
 from training import config_json
 from training.config import Config
@@ -53,7 +54,8 @@ class Run:
         """Writes `config.json`: every setting of the model, the images, versions of packages."""
         versions = {package: version(package) for package in PACKAGES}
         versions["tfp-vae"] = __version__
-        settings = config.model_dump(mode="json", exclude=set(config.not_of_the_model))
+        absent = NOT_OF_CODES if config.model in MODELS_OF_CODES else ()
+        settings = config.model_dump(mode="json", exclude=set(absent))
         values = {**settings, "versions": versions}
         if data is not None:
             values["data"] = data.model_dump(mode="json")

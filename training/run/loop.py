@@ -53,7 +53,6 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
     policy = "mixed_bfloat16" if config.mixed_precision else "float32"
     tf_keras.mixed_precision.set_global_policy(policy)
     tf_keras.utils.set_random_seed(config.seed)
-    dense = config.network == "dense"
     with strategy.scope(), _errors_of_flags():
         vae = tfp_vae.build_vae(
             image_shape=train.shape,
@@ -78,7 +77,7 @@ def build(config: Config, train: Split, strategy: tf.distribute.Strategy) -> "tf
             config,
             config.epochs,
             train.count // config.batch_size,
-            DENSE_STEPS_PER_EXECUTION if dense else 1,
+            DENSE_STEPS_PER_EXECUTION if config.network == "dense" else 1,
         )
     return vae
 
@@ -233,6 +232,8 @@ def _keep_rows(history: Path, epochs: int) -> None:
 def _warmup(config: Config) -> Iterator[tf_keras.callbacks.Callback]:
     if np.any(config.kl_warmup_epochs):
         yield callbacks.KLWarmup(config.kl_warmup_epochs, config.beta)
+    if config.kl_balance_epochs:
+        yield callbacks.KLBalance(config.kl_balance_epochs)
 
 
 def _pictures(
