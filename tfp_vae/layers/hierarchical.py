@@ -96,23 +96,23 @@ class HierarchicalPosterior(DistributionLayer):
     def make_distribution(self, params: tf.Tensor) -> tfd.Distribution:
         return TopDownPosterior(self, tf.convert_to_tensor(params))
 
-    def split_features(self, features: tf.Tensor) -> list[tf.Tensor]:
-        """The features [B, F] as the maps or vectors that were concatenated to them."""
+    def added_by_features(self, features: tf.Tensor) -> list[tf.Tensor]:
+        """What the features [B, F] add to the head of each level: the same for all draws."""
         shapes = self.top_down.feature_shapes
-        parts = tf.split(features, [math.prod(shape) for shape in shapes], axis=-1)
-        return [tf.reshape(part, [-1, *shape]) for part, shape in zip(parts, shapes, strict=True)]
+        flat = tf.split(features, [math.prod(shape) for shape in shapes], axis=-1)
+        parts = [tf.reshape(part, [-1, *shape]) for part, shape in zip(flat, shapes, strict=True)]
+        of_levels = zip(self.heads, self.top_down.feature_of, strict=True)
+        return [head.of_features(parts[place]) for head, place in of_levels]
 
-    def conditional(
-        self, index: int, state: tf.Tensor, features: list[tf.Tensor]
-    ) -> tfd.Distribution:
+    def conditional(self, index: int, state: tf.Tensor, added: tf.Tensor) -> tfd.Distribution:
         """q(u_l | u_>l, x) over [B, D_l].
 
         Args:
           index: of the level, 0 is the top.
           state: of the top-down path there.
-          features: as `split_features` returns them.
+          added: what `added_by_features` returns for it.
         """
-        raw = self.heads[index](state, features[self.top_down.feature_of[index]])
+        raw = self.heads[index](state, added)
         raw = tf.cast(raw, tf.float32)
         if raw.shape.rank > 2:
             channels = self.top_down.level_shapes[index][-1]

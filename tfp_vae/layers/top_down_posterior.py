@@ -37,16 +37,21 @@ class TopDownPosterior(OwnDistribution):
     Args:
       layer: what makes each level's distribution.
       features: of the images, float32 [B, F].
+      added: what they add to the heads of the levels, as the layer finds it of them.
     """
 
     def __init__(
-        self, layer: "HierarchicalPosterior", features: tf.Tensor, name: str = "TopDownPosterior"
+        self,
+        layer: "HierarchicalPosterior",
+        features: tf.Tensor,
+        added: list[tf.Tensor] | None = None,
+        name: str = "TopDownPosterior",
     ) -> None:
         # TFP slices and copies everything in `parameters`; the layer must stay out.
         super().__init__({"features": features, "name": name}, reparameterized=True)
         self._features = features
         # In a namespace, which neither copies of the distribution nor tf.Module's tracking divide.
-        self._kept = SimpleNamespace(layer=layer, drawn=None)
+        self._kept = SimpleNamespace(layer=layer, added=added, drawn=None)
 
     @property
     def layer(self) -> "HierarchicalPosterior":
@@ -61,10 +66,10 @@ class TopDownPosterior(OwnDistribution):
     def walk(self, choose: Choose) -> Pass:
         """One pass down the levels, whose latents `choose` decides."""
         levels, conditionals, log_probs = [], [], []
-        maps = self.layer.split_features(self._features)
+        added = self._added()
 
         def latents_of(index: int, state: tf.Tensor) -> tf.Tensor:
-            conditional = self.layer.conditional(index, state, maps)
+            conditional = self.layer.conditional(index, state, added[index])
             latents, log_prob = choose(index, conditional)
             levels.append(latents)
             conditionals.append(conditional)
@@ -93,13 +98,22 @@ class TopDownPosterior(OwnDistribution):
 
     def top(self) -> tfd.Distribution:
         """q(u_L|x), over [B, D_L]."""
-        top_down, maps = self.layer.top_down, self.layer.split_features(self._features)
+        top_down = self.layer.top_down
         first = top_down.enter(0, top_down.first(tf.shape(self._features)[0]))
-        return self.layer.conditional(0, first, maps)
+        return self.layer.conditional(0, first, self._added()[0])
 
     def repeated(self, count: tf.Tensor) -> "TopDownPosterior":
         """The posterior of `count` copies of each image, all of the first image first."""
-        return TopDownPosterior(self.layer, tf.repeat(self._features, count, axis=0))
+        return self._of(lambda part: tf.repeat(part, count, axis=0))
+
+    def _of(self, copies: Callable[[tf.Tensor], tf.Tensor]) -> "TopDownPosterior":
+        """The posterior of copies of the images."""
+        features, *added = map(copies, (self._features, *self._added()))
+        return TopDownPosterior(self.layer, features, added)
+
+    def _added(self) -> list[tf.Tensor]:
+        """What the features add to the head of each level."""
+        return self._kept.added or self.layer.added_by_features(self._features)
 
     def _at_means(self) -> Pass:
         """The pass in which each level has its mean, given the means of those above."""
@@ -116,7 +130,7 @@ class TopDownPosterior(OwnDistribution):
 
     def _several(self, count: tf.Tensor) -> "TopDownPosterior":
         """The posterior of `count` copies of the batch, one after the other."""
-        return TopDownPosterior(self.layer, tf.tile(self._features, [count, 1]))
+        return self._of(lambda part: tf.tile(part, [count, *[1] * (part.shape.rank - 1)]))
 
     def _sample_n(self, n: Any, seed: Any = None) -> tf.Tensor:
         return self._sample_and_log_prob([n], seed)[0]

@@ -104,6 +104,19 @@ class PosteriorHead(tf_keras.layers.Layer):
         build(self.last, *sides, self.width)
         super().build(input_shape)
 
-    def call(self, state: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
-        features = tf.cast(features, state.dtype)
-        return self.last(self.hidden(self._act(tf.concat([state, features], axis=-1))))
+    def of_features(self, features: tf.Tensor) -> tf.Tensor:
+        """What the features add to the hidden layer, the same for all states: [B, ..., width]."""
+        x = self._act(tf.cast(features, self.compute_dtype))
+        return self._mapped(x, slice(-x.shape[-1], None))
+
+    def call(self, state: tf.Tensor, added: tf.Tensor) -> tf.Tensor:
+        """The parameters for states [B, ..., C] and what `of_features` returned."""
+        x = self._mapped(self._act(state), slice(None, state.shape[-1]))
+        return self.last(self.hidden.activation(x + added + self.hidden.bias))
+
+    def _mapped(self, x: tf.Tensor, channels: slice) -> tf.Tensor:
+        """The part of the hidden layer's affine map that reads these of its input channels."""
+        kernel = tf.cast(self.hidden.kernel, x.dtype)[..., channels, :]
+        if x.shape.rank == 2:
+            return tf.matmul(x, kernel)
+        return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
