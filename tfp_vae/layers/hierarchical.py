@@ -161,8 +161,8 @@ class HierarchicalKL(KLDivergenceRegularizer):
     Attributes:
       balance: a variable in [0, 1], 0 at first, which `callbacks.KLBalance` moves; not in configs.
         At 1 the weight of a level is multiplied by its KL, of the batch, over the mean of all
-        levels (Vahdat and Kautz, "NVAE", 2020, appendix A): a level that is little used costs
-        little.
+        levels (as Vahdat and Kautz, "NVAE", 2020, do while the KL warms up, but without their
+        factor for the resolution): a level that is little used costs little.
     """
 
     prior: HierarchicalPrior
