@@ -101,7 +101,7 @@ class KLWarmup(_InFirstEpochs):
 
 
 class KLBalance(_InFirstEpochs):
-    """Keeps every level of a `HierarchicalVAE` in use while training begins.
+    """Keeps levels of a `HierarchicalVAE` from falling out of use while training begins.
 
     In the first steps the levels compete for what they all could say of an image, and one that has
     lost may have no KL for the rest of training. At first the weight of a level is in proportion to

@@ -106,8 +106,8 @@ class Config(PartSettings):
     those of each level, from the image up."""
 
     kl_balance_epochs: Annotated[int, OBJECTIVE, Field(ge=0, lt=2**31)] = 0
-    """Epochs in which no level of a hierarchy falls out of use: a level's weight begins in
-    proportion to its KL, and ends as that of the others."""
+    """Epochs over which levels of a hierarchy are kept from falling out of use: the weight of a
+    level begins in proportion to its KL, and ends as that of the others."""
 
     epochs: Annotated[int, TRAINING, Field(ge=1, lt=2**31), *OR_AUTO] = "auto"
     """Passes over the training images; `auto`: enough steps for the network and the images."""
