@@ -81,14 +81,27 @@ def test_mirrored_trains_here(tmp_path, capfd):
     assert signatures["decode"](latent=tf.zeros([3, 2]))["mean"].shape == (3, 8, 8, 1)
 
 
-# The command, and a hash of the weights that this worker ends with.
+# The command, a hash of the weights that this worker ends with, and whether the logs of an epoch's
+# last step, which are means over its steps, are those of the epoch.
 HASHED = """
 import hashlib, sys
+import tf_keras
 from training import fit
+
+class Steps(tf_keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs):
+        self.logs = dict(logs)
+
+    def on_epoch_end(self, epoch, logs):
+        assert {"loss", "elbo", "kl"} <= set(self.logs)
+        equal = [abs(self.logs[name] - logs[name]) < 1e-4 * abs(logs[name]) for name in self.logs]
+        print("equal logs", all(equal))
 
 trained = fit._trained
 
 def hashed(vae, *rest):
+    fitted = vae.fit
+    vae.fit = lambda *x, callbacks, **y: fitted(*x, callbacks=[Steps(), *callbacks], **y)
     metrics = trained(vae, *rest)
     values = b"".join(weight.numpy().tobytes() for weight in vae.trainable_weights)
     print("weights", hashlib.sha256(values).hexdigest())
@@ -163,6 +176,8 @@ def test_two_workers_end_with_equal_weights_and_one_writes(never_stopped):
     assert os.listdir(output.with_name("tmp")) == []
     rows = (output / "digits" / "1" / "history.csv").read_text().splitlines()
     assert len(rows) == 1 + EPOCHS
+    for out in printed:
+        assert re.findall("equal logs (.*)", out) == ["True"] * EPOCHS
 
 
 @pytest.mark.slow

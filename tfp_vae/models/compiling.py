@@ -24,6 +24,11 @@ def _together(x: Any, y: Any) -> Any:
 class CompiledModel(tf_keras.Model):
     """A `tf_keras.Model` with the reconstruction term as its loss, and its optimizer saved."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Of a step's logs, which are means over all replicas: tf_keras would add those means up.
+        self.distribute_reduction_method = "first"
+
     def check_images(self, data: Any) -> None:
         """Refuses images that the model cannot take, in one line.
 
