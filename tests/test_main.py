@@ -174,6 +174,19 @@ def test_no_image_of_a_folder_that_a_command_reads_is_replaced(out, place, tmp_p
     assert after == before
 
 
+def test_the_last_image_of_a_pattern_is_not_taken_for_the_file_to_write(place, tmp_path, capsys):
+    folder = tmp_path / "x"
+    shutil.copytree(place / "photos", folder)
+    pattern = sorted(str(path) for path in folder.glob("*.png"))
+    before = {path: Path(path).read_bytes() for path in pattern}
+    assert main(["reconstruct", str(place / "run"), *pattern]) == 2
+    line = f"{pattern[-1]}: an image beside those to read: expected another file to write\n"
+    assert capsys.readouterr().err == line
+    for _ in range(2):  # its own picture it replaces
+        assert main(["reconstruct", str(place / "run"), *pattern, str(folder / "out.png")]) == 0
+    assert {path: Path(path).read_bytes() for path in pattern} == before
+
+
 def test_a_file_that_cannot_be_finished_keeps_its_old_content(place, tmp_path, monkeypatch, capsys):
     out = tmp_path / "z.npz"
     out.write_bytes(b"what was there")

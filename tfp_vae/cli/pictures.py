@@ -64,6 +64,8 @@ def reconstruct(
 ) -> None:
     """Draw images with their reconstructions below, or write the arrays image, reconstruction."""
     out, kind = cli.output(out, ("png", "npz"), reads=images)
+    if kind == "png" and out.exists():
+        _check_no_photo(out, images)
     import tfp_vae
     from tfp_vae.cli import inputs, outputs
     from tfp_vae.inference.batches import floats
@@ -78,6 +80,29 @@ def reconstruct(
     else:
         outputs.write_pairs(out, originals, reconstructions)
     print(one_line(f"{len(names)} images: {out}"))
+
+
+def _check_no_photo(out: Path, images: list[str]) -> None:
+    """Checks that an image beside those that are read is not overwritten.
+
+    The shell makes `RUN *.png` without a file to write `RUN a.png b.png`, and b.png the file.
+
+    Raises:
+      InputError: `out` is an image in the folder of an image file that is read, and no grid.
+    """
+    from tfp_vae.errors import ImageError
+    from tfp_vae.images.files import SUFFIXES, read_file
+    from tfp_vae.images.grids import is_grid
+
+    files = [Path(each) for each in images if each.lower().endswith(SUFFIXES)]
+    if all(each.resolve().parent != out.resolve().parent for each in files):
+        return
+    try:
+        photo = not is_grid(read_file(out, 1))
+    except ImageError:  # no image that could be lost
+        return
+    if photo:
+        raise InputError(f"{out}: an image beside those to read: expected another file to write")
 
 
 def denoise(

@@ -37,6 +37,12 @@ def grid(images: ArrayLike, columns: int) -> np.ndarray:
     return canvas
 
 
+def is_grid(image: np.ndarray) -> bool:
+    """Whether an image, uint8 [height, width, C], has the line of `grid` around it."""
+    edges = (image[0], image[-1], image[:, 0], image[:, -1])
+    return all((edge == LINE_GREY).all() for edge in edges)
+
+
 def pairs(originals: Any, reconstructions: Any, columns: int) -> np.ndarray:
     """A grid of images where each row is followed by a row of their reconstructions.
 
