@@ -163,7 +163,7 @@ def test_only_a_hierarchy_that_knows_its_levels_is_balanced(options, images):
             "--kl-balance-epochs 3: only for a hierarchy with one draw, which knows the KL of each",
         ),
         (
-            "--model vq_vae_2 --network conv --kl-balance-epochs 3",
+            "--model hierarchical --objective iwae --num-samples 2 --kl-balance-epochs 3",
             "--kl-balance-epochs 3: only for a hierarchy with one draw, which knows the KL of each",
         ),
         ("--model hierarchical --kl-balance-epochs -1", "greater than or equal to 0"),

@@ -12,7 +12,14 @@ from tfp_vae.networks.resnet import ResNet
 SHAPES = [(8, 8, 1), (9, 8, 3), (28, 20, 1), (11, 37, 3), (28, 28, 1), (64, 48, 3)]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+# Odd sides and several levels; the easier shapes are for `-m slow`.
+HARD = ((11, 37, 3), (64, 48, 3))
+TRAINED = [
+    shape if shape in HARD else pytest.param(shape, marks=pytest.mark.slow) for shape in SHAPES
+]
+
+
+@pytest.mark.parametrize("shape", TRAINED, ids=str)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_any_size_and_number_of_channels_trains(network, shape):
     images = np.random.default_rng(0).random((6, *shape)).astype(np.float32)

@@ -1,5 +1,7 @@
 """Priors: serialisation, any pair of posterior and prior, and trained weights."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -114,8 +116,22 @@ def images():
     return drawn.astype(np.float32)
 
 
-@pytest.mark.parametrize("prior", FIXED)
-@pytest.mark.parametrize("posterior", LAYERS)
+# Each posterior with a KL in closed form and with a Monte Carlo one; the others are for `-m slow`.
+FAST = {
+    ("tril", "diag"),
+    ("tril", "mixture"),
+    ("diagonal", "standard"),
+    ("diagonal", "laplace"),
+    ("laplace", "laplace"),
+    ("laplace", "mixture"),
+}
+PAIRS = [
+    pair if pair in FAST else pytest.param(*pair, marks=pytest.mark.slow)
+    for pair in itertools.product(LAYERS, FIXED)
+]
+
+
+@pytest.mark.parametrize(("posterior", "prior"), PAIRS)
 def test_every_number_of_a_pair_is_the_model_s_own(posterior, prior, images, tmp_path):
     size, seeds = 2, range(60)
     layer, params_size = LAYERS[posterior]

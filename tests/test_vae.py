@@ -232,9 +232,7 @@ def test_numbers_of_numpy_and_lists_of_images_are_taken(grey_images):
 
 # XLA never frees what it has compiled: the others are for `-m slow`.
 COMPILED = [
-    name
-    if name in ("multivariate_normal_tril", "flow")
-    else pytest.param(name, marks=pytest.mark.slow)
+    name if name == "multivariate_normal_tril" else pytest.param(name, marks=pytest.mark.slow)
     for name in POSTERIORS
 ]
 
