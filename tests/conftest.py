@@ -38,9 +38,11 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    # All that was imported lives as long as the tests: a collection need not look at it again.
+    # All that was imported lives as long as the tests: a collection need not look at it again. The
+    # objects of a graph stay too: with Python's thresholds they are looked at while it is traced.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
 
 
 TESTS = itertools.count(1)
