@@ -166,6 +166,11 @@ def test_only_a_hierarchy_that_knows_its_levels_is_balanced(options, images):
             "--model hierarchical --objective iwae --num-samples 2 --kl-balance-epochs 3",
             "--kl-balance-epochs 3: only for a hierarchy with one draw, which knows the KL of each",
         ),
+        pytest.param(
+            "--model vq_vae_2 --network conv --kl-balance-epochs 3",
+            "--kl-balance-epochs 3: only for a hierarchy with one draw, which knows the KL of each",
+            marks=pytest.mark.slow,
+        ),
         ("--model hierarchical --kl-balance-epochs -1", "greater than or equal to 0"),
         ("--model hierarchical --kl-warmup-epochs 3 -1", "greater than or equal to 0"),
     ],
