@@ -47,6 +47,23 @@ def test_maps_have_the_image_s_size_and_the_order_of_the_parameters(shape):
     assert top_down.level_shapes == [(*sides[0], 3)] * 2 + [(*sides[1], 1)]
 
 
+def test_a_pixel_depends_on_the_positions_that_a_block_at_the_image_s_size_reaches():
+    top_down = MapHierarchy("silu", (4, 6), 2, (28, 28, 1), (1, 1), (1, 1)).top_down(
+        (1, 28, 28, 1), 1.0
+    )
+    top_down(tf.zeros([1, sum(top_down.sizes)]))
+    kernel = top_down.out_block.last.kernel
+    assert kernel.shape == (3, 3, 2, 2)  # half of the channels at half the size
+    kernel.assign(tf.random.stateless_normal(kernel.shape, [0, 1]))  # it starts as the identity
+    state = tf.Variable(tf.random.stateless_normal([1, 14, 14, 4], [0, 2]))
+    with tf.GradientTape() as tape:
+        pixel = tf.reshape(top_down.parameters(state), [28, 28])[14, 14]
+    reached = np.abs(tape.gradient(pixel, state)).sum(axis=(0, 3)) > 0
+    # Three kernels of 3 reach pixels 11 to 17, and a doubling kernel of 4 from them 5 to 9.
+    assert np.flatnonzero(reached.any(axis=1)).tolist() == [5, 6, 7, 8, 9]
+    assert np.flatnonzero(reached.any(axis=0)).tolist() == [5, 6, 7, 8, 9]
+
+
 def test_the_default_maps_follow_the_image():
     hierarchy = MapHierarchy("silu", (), 2, (28, 28, 1), (), ())
     assert (hierarchy.filters, hierarchy.groups) == ((32, 48), (4, 3))

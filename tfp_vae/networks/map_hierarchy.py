@@ -11,7 +11,7 @@ from tfp_vae.errors import InputError
 from tfp_vae.networks import pyramid
 from tfp_vae.networks.activations import ACTIVATIONS
 from tfp_vae.networks.base import last_kernel
-from tfp_vae.networks.blocks import Residual, build
+from tfp_vae.networks.blocks import Residual, affine, build
 from tfp_vae.networks.top_down import TopDown
 
 tfkl = tf_keras.layers
@@ -23,6 +23,9 @@ TOP_GROUPS, TOP_CHANNELS, CHANNELS = 4, 4, 2  # by default
 @tf_keras.saving.register_keras_serializable("tfp_vae")
 class MapTopDown(TopDown):
     """Groups of latents on feature maps whose sides double on the way to the image.
+
+    After the last level the state is doubled once more, to the size of the image, with half as many
+    channels; a residual block there precedes the parameters of p(x|z).
 
     Args:
       image_shape: (H, W, P C), P being the number of parameters of a pixel of p(x|z).
@@ -49,7 +52,14 @@ class MapTopDown(TopDown):
                 if index:
                     self.doublings.append(self._doubled(width, kernel_initializer=kernel))
             self.feature_of.append(len(self.feature_shapes) - 1)
-        self.last = self._doubled(self.image_shape[-1], kernel_initializer=last_kernel(spread))
+        self.out_width = max(self.widths[-1] // 2, 1)
+        policy = self.dtype_policy
+        self.out = self._doubled(self.out_width, kernel_initializer=kernel)
+        self.out_block = Residual(
+            3, self.out_width, self.activation, self.maps, name="out_block", dtype=policy
+        )
+        start = last_kernel(spread)
+        self.last = affine(3, self.image_shape[-1], kernel_initializer=start, dtype=policy)
 
     def _doubled(self, width: int, **options: Any) -> tf_keras.layers.Layer:
         options = {"strides": 2, "padding": "same", "dtype": self.dtype_policy, **options}
@@ -64,7 +74,10 @@ class MapTopDown(TopDown):
             build(self.doublings[resolution - 1], *self.feature_shapes[resolution - 1])
 
     def build_last(self, *shape: int) -> None:
-        build(self.last, *shape)
+        of_image = (*self.image_shape[:2], self.out_width)
+        build(self.out, *shape)
+        build(self.out_block, *of_image)
+        build(self.last, *of_image)
 
     def enter(self, index: int, state: tf.Tensor) -> tf.Tensor:
         if not self._doubles_before(index):
@@ -75,7 +88,8 @@ class MapTopDown(TopDown):
 
     def parameters(self, state: tf.Tensor) -> tf.Tensor:
         height, width, _ = self.image_shape
-        x = self.last(self._act(state))[:, :height, :width]
+        x = self.out(self._act(state))[:, :height, :width]
+        x = self.last(self._act(self.out_block(x)))
         return pyramid.by_parameter(x, self.parameters_per_pixel)
 
     def set_start(self, start: np.ndarray) -> None:
