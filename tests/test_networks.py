@@ -3,6 +3,7 @@ import pytest
 import tensorflow_probability as tfp
 import tf_keras
 from helpers.models import small_vae
+from helpers.parts import HIERARCHIES
 
 import tfp_vae
 from tfp_vae.layers.full_covariance import FullCovarianceDense
@@ -29,6 +30,24 @@ def test_any_size_and_number_of_channels_trains(network, shape):
     history = vae.fit(images, epochs=1, verbose=0).history
     assert vae.predict(images, verbose=0).shape == images.shape
     assert np.isfinite(history["loss"][0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"network": network} for network in NETWORKS),
+        HIERARCHIES[1],
+        {"model": "vq_vae", "network": "conv", "latent_size": 16},
+    ],
+    ids=str,
+)
+def test_the_decoder_starts_at_the_mean_pixel_and_not_at_the_mean_logit(options):
+    """Of images with black borders they are far apart."""
+    images = np.zeros((50, 12, 12, 2), np.float32)
+    images[:, 4:8, 4:8] = np.random.default_rng(0).random((50, 4, 4, 2)) < (0.9, 0.3)
+    vae = small_vae((12, 12, 2), **{**options, "images": images})
+    start = vae.predict(images, verbose=0).mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(start, images.mean(axis=(0, 1, 2)), rtol=0.25)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

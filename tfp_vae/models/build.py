@@ -187,7 +187,7 @@ def build_vae(
     decoded = CodeNoise(seed=seed)(latents) if isinstance(posterior_layer, SigmoidCode) else latents
     linear = path if likelihood_layer.in_pixel_units else None
     deviation = linear.deviation if linear else statistics.deviation
-    start = likelihood_layer.start(statistics.mean, deviation)
+    start = likelihood_layer.start(trunk.start_image(statistics.mean), deviation)
     if linear:  # the network starts at 0
         parameters = trunk.decode(decoded, np.zeros_like(start), spread=0.0)
         pixels_of = tf_keras.layers.Add(dtype="float32")

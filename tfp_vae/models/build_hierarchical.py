@@ -123,13 +123,14 @@ def build(
       group_channels: likewise.
       **options: of `HierarchicalVAE`.
     """
-    hierarchy = hierarchy_of(make("network"), image_shape, latent_size, groups, group_channels)
+    trunk = make("network")
+    hierarchy = hierarchy_of(trunk, image_shape, latent_size, groups, group_channels)
     if isinstance(hierarchy, MapHierarchy) and posterior == POSTERIORS.default:
         posterior, posterior_options = MAP_POSTERIOR, {}
     likelihood_layer = make("likelihood", image_shape, convert_to_tensor_fn="mean")
     pixels = tf_keras.Input(image_shape)
     entering = entering_of(pixels, likelihood_layer)
-    start = likelihood_layer.start(statistics.mean, statistics.deviation)
+    start = likelihood_layer.start(trunk.start_image(statistics.mean), statistics.deviation)
     top_down = hierarchy.top_down(start.shape, likelihood_layer.spread)
     flat = [tf_keras.layers.Flatten()(each) for each in hierarchy.features(entering)]
     features = tf_keras.layers.Concatenate()(flat) if len(flat) > 1 else flat[0]

@@ -122,7 +122,7 @@ def build(
         seed,
         name="codes",
     )
-    start = likelihood_layer.start(statistics.mean, statistics.deviation)
+    start = likelihood_layer.start(trunk.start_image(statistics.mean), statistics.deviation)
     embedded = tf_keras.Input(path.embedded_shape)
     filters = trunk.smallest(height, width)[-1]
     x = tfkl.Conv2D(filters, 3, padding="same", **trunk.entry)(embedded)

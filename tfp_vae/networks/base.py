@@ -19,13 +19,20 @@ class Network(Protocol):
     def encode(self, images: tf.Tensor) -> tf.Tensor:
         """Features [B, F] of images [B, H, W, C]."""
 
+    def start_image(self, mean: np.ndarray) -> np.ndarray:
+        """The image that the decoder starts at, for a mean image of [H, W, C].
+
+        It is the mean image where the last layer has a bias for each pixel, and the mean of each
+        channel at every position where it has one for each channel.
+        """
+
     def decode(self, latents: tf.Tensor, start: np.ndarray, spread: float = 1.0) -> tf.Tensor:
         """Parameters of p(x|z) at latents [B, D].
 
         Args:
           latents: [B, D].
-          start: the parameters [P, H, W, C] that every latent decodes to before training: the bias
-            of the last layer.
+          start: the parameters [P, H, W, C] that every latent decodes to before training, those
+            of `start_image`: the bias of the last layer.
           spread: variance of the initial kernel of the last layer, in units of Glorot and Bengio's.
 
         Returns:

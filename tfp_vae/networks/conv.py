@@ -54,5 +54,5 @@ class Conv(OnMaps):
         last = tfkl.Conv2D(
             parameters * channels, 3, padding="same", kernel_initializer=last_kernel(spread)
         )
-        x = with_bias(last, x, bias=start.mean(axis=(1, 2)).ravel())
+        x = with_bias(last, x, bias=start[:, 0, 0].ravel())
         return pyramid.flat_parameters(x, parameters)

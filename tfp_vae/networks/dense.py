@@ -41,6 +41,10 @@ class Dense:
         """Features [B, F] of images [B, H, W, C]."""
         return self._stack(tfkl.Flatten()(images), self.hidden_units)
 
+    def start_image(self, mean: np.ndarray) -> np.ndarray:
+        """`mean`: the last layer has a bias for each pixel."""
+        return mean
+
     def decode(self, latents: tf.Tensor, start: np.ndarray, spread: float = 1.0) -> tf.Tensor:
         """Parameters of p(x|z) at latents [B, D], as `Network.decode`."""
         x = self._stack(latents, reversed(self.hidden_units))

@@ -93,7 +93,7 @@ class MapTopDown(TopDown):
         return pyramid.by_parameter(x, self.parameters_per_pixel)
 
     def set_start(self, start: np.ndarray) -> None:
-        self.last.bias.assign(start.mean(axis=(1, 2)).ravel())
+        self.last.bias.assign(start[:, 0, 0].ravel())
 
     def get_config(self) -> dict[str, Any]:
         names = ("image_shape", "parameters_per_pixel", "spread")

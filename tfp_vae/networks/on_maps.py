@@ -54,6 +54,10 @@ class OnMaps:
         """Features [B, F] of images [B, H, W, C]."""
         return tfkl.Flatten()(self.features(images))
 
+    def start_image(self, mean: np.ndarray) -> np.ndarray:
+        """The mean of each channel at every position, as `Network.start_image`."""
+        return np.broadcast_to(mean.mean(axis=(0, 1)), mean.shape)
+
     def decode(self, latents: tf.Tensor, start: np.ndarray, spread: float = 1.0) -> tf.Tensor:
         """Parameters of p(x|z) at latents [B, D], as `Network.decode`."""
         rows, columns, filters = self.smallest(*start.shape[1:3])

@@ -56,7 +56,7 @@ class ResNet(OnMaps):
             if below is not None:
                 x = self._doubled(below, **self.entry)(x)
         last = self._doubled(parameters * channels, kernel_initializer=last_kernel(spread))
-        x = with_bias(last, x, bias=start.mean(axis=(1, 2)).ravel())
+        x = with_bias(last, x, bias=start[:, 0, 0].ravel())
         return pyramid.flat_parameters(pyramid.cropped(x, height, width), parameters)
 
     @property
